@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tests settings beyond their types: whether the service could do its duties with them.
+
+An error keeps `serve` from starting; a warning is for the operator to read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from content_filter import FilterError, TermSet
+from gateway import policies
+from gateway.house import producer, term_paths, text_labels
+from gateway.policies import PolicyError
+from gateway.settings import Settings, SettingsError, secret
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing to mend or to know. `text` says the fact and the next step."""
+
+    level: Literal["error", "warning"]
+    key: str
+    text: str
+
+
+def findings(settings: Settings) -> list[Finding]:
+    """What is wrong with `settings`, errors first."""
+    found = [*_errors(settings), *_warnings(settings)]
+    return sorted(found, key=lambda item: item.level)
+
+
+def _errors(settings: Settings) -> list[Finding]:
+    found: list[Finding] = []
+    try:
+        policy = policies.load(settings.policy.use)
+    except PolicyError as error:
+        return [Finding("error", "policy.use", str(error))]
+    try:
+        producer(settings)
+        text_labels(settings, policy)
+    except SettingsError as error:
+        found.append(Finding("error", "service", str(error)))
+    try:
+        TermSet.load(term_paths(settings))
+    except (FilterError, OSError) as error:
+        found.append(Finding("error", "content_filter.terms", str(error)))
+    for variable, key in (
+        (settings.identity.jwt.secret_env, "identity.jwt.secret_env"),
+        (settings.upstream.api_key_env, "upstream.api_key_env"),
+    ):
+        if variable:
+            try:
+                secret(variable, key)
+            except SettingsError as error:
+                found.append(Finding("error", key, str(error)))
+    return found
+
+
+def _warnings(settings: Settings) -> list[Finding]:
+    found: list[Finding] = []
+    is_real = settings.upstream.url != "sample"
+    if is_real and not settings.service.provider_code:
+        text = "not set: labels name the provider by its name; set the 27-character code once you have one"
+        found.append(Finding("warning", "service.provider_code", text))
+    if is_real and not settings.content_filter.terms:
+        found.append(Finding("warning", "content_filter.terms", "empty: no prompt and no answer is checked for terms"))
+    if is_real and not settings.service.contact:
+        found.append(Finding("warning", "service.contact", "empty: people find the complaint page only"))
+    jwt = settings.identity.jwt
+    if not jwt.secret_env and not jwt.jwks_url:
+        found.append(
+            Finding("warning", "identity.jwt", "no key source: everybody is anonymous, and minors are not recognised")
+        )
+    if settings.upstream.url.startswith("http://") and "127.0.0.1" not in settings.upstream.url:
+        found.append(Finding("warning", "upstream.url", "not https: prompts travel in clear"))
+    return found

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the operator listener needs of the house: the rooms it reads, and the one way to write a record."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # so that making a token does not load every room
+    from audit_log import AuditLog
+    from complaints import ComplaintDesk
+    from content_filter.incidents import IncidentStore
+    from gateway.metrics import Meters
+    from gateway.operator.tokens import TokenStore
+    from gateway.policies import Policy
+    from gateway.settings import Settings
+
+
+def no_pseudonym(tenant: str, subject: str) -> str:
+    """For a house without signed identities: every subject is already what the records call it."""
+    return subject
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """The rooms behind the operator listener.
+
+    `record(fields)` appends a record with these fields, adding its `id` (and time), and gives that id once it is
+    durable; it raises `audit_log.AuditError` where it cannot be. `pseudonym(tenant, subject)` turns the `sub` of a
+    token into the name that records can be found by.
+    """
+
+    settings: Settings
+    policy: Policy
+    log: AuditLog
+    desk: ComplaintDesk
+    incidents: IncidentStore
+    tokens: TokenStore
+    meters: Meters
+    record: Callable[[Mapping[str, object]], Awaitable[str]]
+    clock: Callable[[], float]
+    pseudonym: Callable[[str, str], str] = no_pseudonym

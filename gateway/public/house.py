@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the public pages are given to work with."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from complaints import ComplaintDesk
+from gateway.disclosure import Disclosure
+from gateway.policies import Policy
+from gateway.settings import Settings
+
+Record = Callable[[dict[str, object]], Awaitable[str]]
+"""Appends facts (with a `type`) to the audit log; gives the record's id once it is durable, or raises `AuditError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """The parts of the gateway that the public pages show and use.
+
+    `clock` gives seconds since the epoch. `checks` says by name what must work before requests are taken.
+    """
+
+    settings: Settings
+    policy: Policy
+    disclosure: Disclosure
+    desk: ComplaintDesk
+    record: Record
+    clock: Callable[[], float]
+    checks: Callable[[], Mapping[str, bool]]
+
+    @property
+    def public_url(self) -> str:
+        """Where people reach the service, without a trailing slash; empty where the settings do not say."""
+        return self.settings.server.public_url.rstrip("/")

@@ -1,0 +1,529 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Walks one exchange through the pipeline: the mechanics behind `gateway/pipeline.py`.
+
+What must hold, in this order of importance:
+- no byte of an answer leaves before its record is durable: a plain answer's whole record, a stream's opening record;
+  a stream's last byte waits for its closing record;
+- a duty that breaks stops the answer, by the rule that its stage names;
+- when a duty stops an answer, the upstream call is cancelled before anything else is done;
+- a client that hangs up, an upstream that dies and a shutdown each leave a record that says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import structlog
+from starlette.types import Receive, Scope, Send
+
+from audit_log import AuditError, new_record_id
+from gateway.decisions import Action, Decision, Refusal, Verdict
+from gateway.events import End, Event, Usage
+from gateway.exchange import Exchange, Outcome
+from gateway.language import language_of_prompt
+from gateway.messages import MESSAGES
+from gateway.notices import NoticesInAnswer
+from gateway.pipeline import AnswerDuty, FailureRule, Side, Stage
+from gateway.state import StateError
+from gateway.upstream import UpstreamAnswer, UpstreamFailure
+from gateway.wires.interfaces import AnswerWriter, BadAnswer, BadRequest, Wire
+
+if TYPE_CHECKING:
+    from gateway.house import House
+
+log = structlog.get_logger("dutybound.exchange")
+
+_WATCH_AFTER_S = 0.05
+"""A client is watched for hanging up once its answer takes this long: a task for every short exchange costs more."""
+
+_NO_STORE = (b"cache-control", b"no-store")
+
+
+class _DutyBroken(Exception):
+    """A stage broke while an answer went through it."""
+
+
+class _Abandoned(Exception):
+    """The client sent half a request and left."""
+
+
+class HangUp:
+    """Cancels the exchange's task when its client leaves."""
+
+    __slots__ = ("_receive", "_task", "_timer", "_watch", "is_gone")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._task = asyncio.current_task()
+        self._watch: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._start)
+        self.is_gone = False
+
+    def _start(self) -> None:
+        self._timer = None
+        self._watch = asyncio.create_task(self._wait())
+
+    async def _wait(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.is_gone = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def stop(self) -> None:
+        """Watch no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+
+
+class Runner:
+    """Walks exchanges. One for each process; holds nothing of an exchange."""
+
+    def __init__(self, house: House, stages: Sequence[Stage]) -> None:
+        self.house = house
+        self.request_duties = [
+            (stage, stage.request(house))
+            for stage in stages
+            if stage.side is Side.REQUEST and stage.request is not None
+        ]
+        self.answer_stages = [stage for stage in stages if stage.side is Side.ANSWER]
+
+    async def run(self, wire: Wire, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request on `wire`."""
+        exchange = Exchange(
+            record_id=new_record_id(),
+            started_at=self.house.clock(),
+            wire=wire.name,
+            path=scope["path"],
+            headers=scope["headers"],
+            is_generative=wire.is_generative,
+        )
+        await _Passage(self, wire, exchange, scope, receive, send).walk()
+
+
+class _Passage:
+    """One exchange on its way."""
+
+    __slots__ = ("closed", "exchange", "hang_up", "house", "is_begun", "opening", "receive", "runner", "scope", "send",
+                 "wire")  # fmt: skip
+
+    def __init__(
+        self, runner: Runner, wire: Wire, exchange: Exchange, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        self.runner = runner
+        self.house = runner.house
+        self.wire = wire
+        self.exchange = exchange
+        self.scope = scope
+        self.receive = receive
+        self.send = send
+        self.hang_up: HangUp | None = None
+        self.opening: asyncio.Task[None] | None = None
+        self.is_begun = False
+        """Whether a byte of the answer has left."""
+        self.closed = False
+        """Whether the record that ends the exchange is durable."""
+
+    async def walk(self) -> None:
+        """The whole way. Never raises for what a client or an upstream does."""
+        exchange = self.exchange
+        try:
+            await self._answer()
+        except asyncio.CancelledError:
+            is_gone = self.hang_up is not None and self.hang_up.is_gone
+            exchange.outcome = Outcome.CLIENT_GONE if is_gone else Outcome.FAILED
+            await self._close_late()
+            task = asyncio.current_task()
+            if not is_gone or task is None:
+                raise
+            task.uncancel()
+        except _Abandoned:
+            exchange.outcome = Outcome.CLIENT_GONE
+            await self._close_late()
+        except AuditError as error:
+            # Without a record there is no answer; what was begun ends without its last event.
+            log.error("record_not_durable", record=exchange.record_id, reason=str(error))
+            self.house.meters.audit_failures.inc()
+            exchange.outcome = Outcome.FAILED
+            await self._say_unrecorded()
+        finally:
+            if self.hang_up is not None:
+                self.hang_up.stop()
+            self.house.meters.count_exchange(exchange, self.house.clock())
+
+    async def _answer(self) -> None:
+        exchange, wire = self.exchange, self.wire
+        try:
+            body = await self._read_body()
+            self.hang_up = HangUp(self.receive)
+            query = self.scope.get("query_string", b"").decode("latin-1")
+            with_headers = getattr(wire, "read_request_with_headers", None)
+            if with_headers is None:
+                prompt = wire.read_request(exchange.path, query, body)
+            else:
+                prompt = with_headers(exchange.path, query, body, exchange.headers)
+            exchange.prompt = prompt
+            exchange.model = prompt.model
+            if exchange.is_generative:
+                exchange.label = self.house.labels.envelope(exchange.record_id)
+            for stage, duty in self.runner.request_duties:
+                try:
+                    await duty(exchange)
+                except Refusal:
+                    raise
+                except Exception as error:  # the rule of the pipeline: a broken duty refuses
+                    raise self._broken_refusal(stage, error) from error
+            await self._forward()
+        except BadRequest as error:
+            exchange.outcome = Outcome.BAD_REQUEST
+            await self._whole(error.status, wire.error(error.status, error.code, error.message, error.param))
+        except Refusal as refusal:
+            await self._refuse(refusal)
+        except UpstreamFailure as failure:
+            log.warning("upstream_failed", record=exchange.record_id, code=failure.code)
+            exchange.outcome = Outcome.UPSTREAM_FAILED
+            await self._whole(failure.status, wire.error(failure.status, failure.code, failure.message))
+        except _DutyBroken:
+            exchange.outcome = Outcome.FAILED
+            message = MESSAGES["duty_failed"][language_of_prompt(exchange)]
+            await self._whole(503, wire.error(503, "duty_failed", message))
+
+    # The request.
+
+    async def _read_body(self) -> bytes:
+        limits = self.house.settings.limits
+        for name, value in self.exchange.headers:
+            if name == b"content-length" and (not value.isdigit() or int(value) > limits.request_body_bytes):
+                raise _too_large(limits.request_body_bytes)
+            if name == b"content-encoding" and value.lower() != b"identity":
+                raise BadRequest("unsupported_encoding", "Send the request body without Content-Encoding.", status=415)
+        message = await self.receive()
+        if not message.get("more_body"):
+            if message["type"] == "http.disconnect":
+                raise _Abandoned
+            first: bytes = message.get("body", b"")
+            if len(first) > limits.request_body_bytes:
+                raise _too_large(limits.request_body_bytes)
+            return first
+        parts, size = [], 0
+        try:
+            async with asyncio.timeout(limits.body_timeout_s):
+                while True:
+                    if message["type"] == "http.disconnect":
+                        raise _Abandoned
+                    parts.append(message.get("body", b""))
+                    size += len(parts[-1])
+                    if size > limits.request_body_bytes:
+                        raise _too_large(limits.request_body_bytes)
+                    if not message.get("more_body"):
+                        return b"".join(parts)
+                    message = await self.receive()
+        except TimeoutError:
+            raise BadRequest("request_timeout", "The request body did not arrive in time.", status=408) from None
+
+    async def _refuse(self, refusal: Refusal) -> None:
+        exchange = self.exchange
+        exchange.decide(refusal.decision)
+        exchange.outcome = Outcome.REFUSED
+        in_band = self.wire.refusal(exchange, refusal) if refusal.in_band else None
+        if in_band is None:
+            body = self.wire.error(refusal.status, refusal.code, refusal.message)
+            await self._whole(refusal.status, body, refusal.headers)
+            return
+        status, events = in_band
+        writer = self.wire.writer(exchange)
+        await self._whole(status, writer.write(events), refusal.headers, writer.content_type)
+
+    def _broken_refusal(self, stage: Stage, error: Exception) -> Refusal:
+        decision = self._broken(stage, error, Action.REFUSE)
+        message = MESSAGES["duty_failed"][language_of_prompt(self.exchange)]
+        return Refusal(decision, status=503, code="duty_failed", message=message)
+
+    def _broken(self, stage: Stage, error: Exception, action: Action) -> Decision:
+        name = stage.key
+        log.error("duty_broken", record=self.exchange.record_id, duty=name, error=type(error).__name__, exc_info=error)
+        self.house.meters.duty_errors.inc(name, stage.on_error.value)
+        return Decision(name, Verdict.ERROR, action, reason="broken")
+
+    # The answer.
+
+    async def _forward(self) -> None:
+        exchange, house, wire = self.exchange, self.house, self.wire
+        assert exchange.prompt is not None
+        is_stream = exchange.prompt.stream
+        if is_stream:
+            exchange.closing_id = new_record_id()
+            self.opening = asyncio.create_task(house.recorder.opened(exchange))
+            house.meters.streams_open.inc()
+        asked_at = house.clock()
+        exchange.asked_at = asked_at
+        try:
+            async with house.upstream.open(
+                wire.call(exchange.path, self._query(), exchange.prompt), exchange.headers
+            ) as answer:
+                exchange.upstream_status = answer.status
+                if answer.status >= 300:
+                    refused = await answer.body(house.settings.limits.answer_body_bytes)
+                elif is_stream:
+                    await self._stream(answer)
+                    return
+                else:
+                    plain = await answer.body(house.settings.limits.answer_body_bytes)
+                upstream_headers = answer.headers()
+        finally:
+            house.meters.upstream_duration.observe(house.clock() - asked_at, wire.name)
+            if is_stream:
+                house.meters.streams_open.dec()
+        if exchange.upstream_status >= 300:
+            await self._pass_error(refused, upstream_headers, answer.content_type)
+        else:
+            await self._plain(plain, upstream_headers)
+
+    def _query(self) -> str:
+        query: bytes = self.scope.get("query_string", b"")
+        return query.decode("latin-1")
+
+    async def _pass_error(self, body: bytes, headers: list[tuple[bytes, bytes]], content_type: str) -> None:
+        """The upstream's own refusal goes to the client as it is, unless it says what an answer may not say."""
+        exchange = self.exchange
+        exchange.outcome = Outcome.UPSTREAM_REFUSED
+        status = exchange.upstream_status if exchange.upstream_status >= 400 else 502
+        is_clean = content_type.endswith("json") and (
+            exchange.filter is None
+            or exchange.filter.check_text(body.decode("utf-8", "replace"), "answer").verdict.value in ("pass", "flag")
+        )
+        if not is_clean:
+            body = self.wire.error(status, "upstream_error", "The model behind this service refused the request.")
+        await self._whole(status, body, upstream_headers=headers)
+
+    async def _plain(self, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+        exchange = self.exchange
+        assert exchange.prompt is not None
+        exchange.answered_at = self.house.clock()
+        if self.house.recorder.keeps_bodies:
+            exchange.kept.append(body)
+        duties = self._duties()
+        writer = self.wire.writer(exchange)
+        try:
+            reader = self.wire.reader(exchange.prompt, self.house.settings.limits.event_bytes)
+            events = [*reader.feed(body), *reader.close()]
+            out = writer.write(self._through(duties, events))
+        except BadAnswer as error:
+            raise _failure(error) from None
+        self._decided(duties)
+        if exchange.outcome is Outcome.OPEN:
+            exchange.outcome = Outcome.COMPLETED
+        status = getattr(writer, "status", 200)
+        await self._whole(status, out, upstream_headers=headers, content_type=writer.content_type)
+        added = self.house.clock() - exchange.answered_at + exchange.asked_at - exchange.started_at
+        self.house.meters.added_duration.observe(added, self.wire.name)
+        await self._after(duties)
+
+    async def _stream(self, answer: UpstreamAnswer) -> None:
+        exchange, house = self.exchange, self.house
+        assert exchange.prompt is not None and self.opening is not None
+        reader = self.wire.reader(exchange.prompt, house.settings.limits.event_bytes)
+        if answer.content_type != getattr(reader, "media_type", "text/event-stream"):
+            raise UpstreamFailure("upstream_invalid", 502)
+        writer = self.wire.writer(exchange)
+        duties = self._duties()
+        touch_at = house.clock() + house.minors.touch_every_s
+        last = b""
+        try:
+            async for data in answer.chunks():
+                if house.recorder.keeps_bodies:
+                    exchange.kept.append(data)
+                events = self._through(duties, reader.feed(data))
+                out = writer.write(events)
+                if events and isinstance(events[-1], End):
+                    last = out
+                    break
+                if out:
+                    await self._send_part(out, writer, answer)
+                if exchange.person.is_protected and house.clock() >= touch_at:
+                    await self._count_use()
+                    touch_at = house.clock() + house.minors.touch_every_s
+            else:
+                last = writer.write(self._through(duties, reader.close()))
+            if exchange.outcome is Outcome.OPEN:
+                exchange.outcome = Outcome.COMPLETED
+        except BadAnswer as error:
+            last = self._break_off(_failure(error), duties, writer)
+        except UpstreamFailure as failure:
+            last = self._break_off(failure, duties, writer)
+        except _DutyBroken:
+            if not self.is_begun:
+                raise
+            exchange.outcome = Outcome.FAILED
+            last = writer.broken("duty_failed", MESSAGES["duty_failed"][language_of_prompt(exchange)])
+        answer.cancel()
+        self._decided(duties)
+        house.meters.stream_holdback.observe(float(exchange.most_held))
+        await self._begin(writer.content_type, answer.headers())
+        await self._close()
+        await self.send({"type": "http.response.body", "body": last})
+        await self._after(duties)
+
+    def _break_off(
+        self, failure: UpstreamFailure, duties: list[tuple[Stage, AnswerDuty]], writer: AnswerWriter
+    ) -> bytes:
+        """The end of a stream that the upstream broke off. What waited in the guard can be no match any more."""
+        if not self.is_begun:
+            raise failure
+        log.warning("upstream_failed", record=self.exchange.record_id, code=failure.code)
+        self.exchange.outcome = Outcome.UPSTREAM_FAILED
+        out = b""
+        for position, (_, duty) in enumerate(duties):
+            events = duty.flush()
+            for _, later in duties[position + 1 :]:
+                events = later.feed(events)
+            out += writer.write(events)
+        return out + writer.broken(failure.code, failure.message)
+
+    def _duties(self) -> list[tuple[Stage, AnswerDuty]]:
+        if not self.exchange.is_generative:
+            return []
+        made = []
+        for stage in self.runner.answer_stages:
+            assert stage.answer is not None
+            made.append((stage, stage.answer(self.house, self.exchange)))
+        return made
+
+    def _through(self, duties: list[tuple[Stage, AnswerDuty]], events: list[Event]) -> list[Event]:
+        if not events:
+            return events
+        for event in events:
+            if isinstance(event, Usage):
+                self.exchange.input_tokens, self.exchange.output_tokens = event.input_tokens, event.output_tokens
+        for stage, duty in duties:
+            try:
+                events = duty.feed(events)
+            except Exception as error:  # the rule of the pipeline: a broken duty stops the answer
+                self.exchange.decide(self._broken(stage, error, Action.STOP))
+                raise _DutyBroken from error
+        return events
+
+    def _decided(self, duties: list[tuple[Stage, AnswerDuty]]) -> None:
+        meters = self.house.meters
+        for _, duty in duties:
+            decision = duty.decision()
+            if decision is not None:
+                self.exchange.decide(decision)
+                if decision.action is Action.LABEL:
+                    meters.labels_applied.inc("explicit", decision.reason)
+        if self.exchange.label is not None:
+            meters.labels_applied.inc("implicit", "text")
+
+    # What leaves.
+
+    async def _whole(
+        self,
+        status: int,
+        body: bytes,
+        headers: Sequence[tuple[str, str]] = (),
+        content_type: bytes = b"application/json",
+        upstream_headers: Sequence[tuple[bytes, bytes]] = (),
+    ) -> None:
+        """A whole answer: its record first."""
+        exchange = self.exchange
+        exchange.status = status
+        await self._close()
+        exchange.first_byte_at = self.house.clock()
+        raw = self._headers(content_type, upstream_headers)
+        raw += ((name.lower().encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers)
+        raw.append((b"content-length", str(len(body)).encode()))
+        self.is_begun = True
+        await self.send({"type": "http.response.start", "status": status, "headers": raw})
+        await self.send({"type": "http.response.body", "body": body})
+
+    def _headers(self, content_type: bytes, upstream: Sequence[tuple[bytes, bytes]] = ()) -> list[tuple[bytes, bytes]]:
+        exchange = self.exchange
+        return [
+            (b"content-type", content_type),
+            (b"duty-record", exchange.record_id.encode()),
+            (b"ai-disclosure", self.house.disclosure.header(exchange.model)),
+            _NO_STORE,
+            *(pair for pair in upstream if pair[0] != b"cache-control"),
+        ]
+
+    async def _begin(self, content_type: bytes, upstream: list[tuple[bytes, bytes]]) -> None:
+        """The head of a stream, once its opening record is durable."""
+        if self.is_begun:
+            return
+        assert self.opening is not None
+        await self.opening
+        self.is_begun = True
+        self.exchange.status = 200
+        self.exchange.first_byte_at = self.house.clock()
+        headers = [*self._headers(content_type, upstream), (b"x-accel-buffering", b"no")]
+        await self.send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def _send_part(self, out: bytes, writer: AnswerWriter, answer: UpstreamAnswer) -> None:
+        if not self.is_begun:
+            await self._begin(writer.content_type, answer.headers())
+        await self.send({"type": "http.response.body", "body": out, "more_body": True})
+
+    # The record.
+
+    async def _close(self) -> None:
+        if self.closed:
+            return
+        opening = self.opening
+        if opening is not None:
+            await opening
+        await self.house.recorder.closed(self.exchange, was_opened=opening is not None)
+        self.closed = True
+
+    async def _close_late(self) -> None:
+        """The record of an exchange whose task was cancelled; it is written to its end whatever happens meanwhile."""
+        writing = asyncio.ensure_future(self._close())
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await writing
+            raise
+        except AuditError as error:
+            log.error("record_not_durable", record=self.exchange.record_id, reason=str(error))
+            self.house.meters.audit_failures.inc()
+
+    async def _say_unrecorded(self) -> None:
+        message = MESSAGES["not_recorded"][language_of_prompt(self.exchange)]
+        if self.is_begun:
+            body = self.wire.writer(self.exchange).broken("not_recorded", message)
+            await self.send({"type": "http.response.body", "body": body})
+            return
+        body = self.wire.error(503, "not_recorded", message)
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), _NO_STORE]
+        await self.send({"type": "http.response.start", "status": 503, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body})
+
+    async def _after(self, duties: list[tuple[Stage, AnswerDuty]]) -> None:
+        """What follows an answer that has left: who was told, and how long a protected person used the service."""
+        exchange = self.exchange
+        if exchange.head_notice and any(isinstance(duty, NoticesInAnswer) and duty.is_told for _, duty in duties):
+            await self.house.disclosure.mark_told(exchange.person)
+        if exchange.person.is_protected:
+            await self._count_use()
+
+    async def _count_use(self) -> None:
+        """Count a protected person's time. An answer that has begun is finished even where the counters are away: the
+        next request is then refused by the rule of its stage."""
+        try:
+            await self.house.minors.touch(self.exchange.person)
+        except StateError as error:
+            log.error("use_not_counted", record=self.exchange.record_id, error=type(error).__name__)
+            self.house.meters.duty_errors.inc("minors", FailureRule.REFUSE.value)
+
+
+def _failure(error: BadAnswer) -> UpstreamFailure:
+    return UpstreamFailure("upstream_incomplete" if error.code == "incomplete" else "upstream_invalid", 502)
+
+
+def _too_large(limit: int) -> BadRequest:
+    return BadRequest("request_too_large", f"The request body is larger than {limit} bytes.", status=413)

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The only module that talks to the model: HTTP/1.1 over pooled connections.
+
+A call is cancelled by leaving its `async with`: the connection is closed, not drained, so that the model stops at once.
+Failures are mapped to `UpstreamFailure` with a fixed word and the status the client gets: 504 where time ran out, 502
+otherwise. The upstream's own error answers are answers, not failures.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+import aiohttp
+from multidict import CIMultiDict
+from yarl import URL
+
+from gateway.settings import Upstream as UpstreamSettings
+from gateway.settings import secret
+from gateway.wires.interfaces import Call
+
+_NOT_FORWARDED = frozenset(
+    {
+        # Hop by hop (RFC 9110 section 7.6.1), or about this hop's body.
+        b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te",
+        b"trailer", b"transfer-encoding", b"upgrade", b"host", b"content-length", b"content-type", b"content-encoding",
+        b"accept-encoding", b"expect", b"cookie", b"accept",
+        # Where the client sits is no business of the model's.
+        b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip",
+    }
+)  # fmt: skip
+
+_NOT_RETURNED = frozenset(
+    {
+        "connection", "keep-alive", "proxy-authenticate", "trailer", "transfer-encoding", "upgrade", "content-length",
+        "content-encoding", "content-type", "date", "server", "set-cookie", "duty-record", "ai-disclosure", "alt-svc",
+        "strict-transport-security", "content-md5", "digest", "content-digest", "repr-digest", "etag",
+    }
+)  # fmt: skip
+
+
+class UpstreamFailure(Exception):
+    """The model gave no usable answer. `code` is a fixed word, `status` what the client gets."""
+
+    def __init__(self, code: str, status: int) -> None:
+        super().__init__(code)
+        self.code = code
+        self.status = status
+
+    @property
+    def message(self) -> str:
+        """What people read."""
+        return _MESSAGES.get(self.code, "The model behind this service failed. Try again later.")
+
+
+_MESSAGES = {
+    "upstream_unreachable": "The model behind this service cannot be reached. Try again later.",
+    "upstream_timeout": "The model behind this service did not answer in time. Try again later.",
+    "upstream_incomplete": "The model behind this service broke off its answer. Try again.",
+    "upstream_invalid": "The model behind this service sent an answer that cannot be read. Try again later.",
+    "upstream_too_large": "The model behind this service sent more than this gateway accepts.",
+}
+
+
+class UpstreamAnswer:
+    """The head of an answer, and its body as it comes."""
+
+    __slots__ = ("_response", "status")
+
+    def __init__(self, response: aiohttp.ClientResponse, idle_s: float) -> None:
+        self._response = response
+        self.status = response.status
+        connection = response.connection
+        if connection is not None and connection.protocol is not None:
+            connection.protocol.read_timeout = idle_s
+
+    @property
+    def content_type(self) -> str:
+        """The media type without parameters, lower case."""
+        return self._response.content_type
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """The headers that a client may see."""
+        return [
+            (name.lower().encode("latin-1"), value.encode("latin-1", "replace"))
+            for name, value in self._response.headers.items()
+            if name.lower() not in _NOT_RETURNED
+        ]
+
+    def cancel(self) -> None:
+        """Stop the model now: the connection is closed, unless the answer is complete."""
+        if self._response.content.at_eof():
+            self._response.release()
+        else:
+            self._response.close()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as reads come in. Raises `UpstreamFailure` where it breaks off or stands still."""
+        content = self._response.content
+        try:
+            while data := await content.readany():
+                yield data
+        except TimeoutError:
+            raise UpstreamFailure("upstream_timeout", 504) from None
+        except (aiohttp.ClientError, OSError, ValueError):
+            raise UpstreamFailure("upstream_incomplete", 502) from None
+
+    async def body(self, limit: int) -> bytes:
+        """The whole body. Raises `UpstreamFailure` beyond `limit` bytes."""
+        parts: list[bytes] = []
+        size = 0
+        async for data in self.chunks():
+            size += len(data)
+            if size > limit:
+                raise UpstreamFailure("upstream_too_large", 502)
+            parts.append(data)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+class Upstream:
+    """A pool of connections to one model API; made inside a running event loop."""
+
+    def __init__(self, settings: UpstreamSettings) -> None:
+        base = settings.url.rstrip("/")
+        self._base = base.removesuffix("/v1")
+        self._urls: dict[str, URL] = {}
+        self._idle_s = settings.idle_timeout_s
+        self._authorization = ""
+        if settings.api_key_env:
+            self._authorization = "Bearer " + secret(settings.api_key_env, "upstream.api_key_env").get_secret_value()
+        verify: ssl.SSLContext | bool = True
+        if settings.ca_file:
+            verify = ssl.create_default_context(cafile=os.fspath(settings.ca_file))
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=settings.max_connections, ssl=verify, keepalive_timeout=30),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(
+                total=None, sock_connect=settings.connect_timeout_s, sock_read=settings.first_byte_timeout_s
+            ),
+            skip_auto_headers=("User-Agent",),
+            auto_decompress=True,
+            read_bufsize=256 * 1024,
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+    def forwarded(self, headers: Iterable[tuple[bytes, bytes]]) -> CIMultiDict[str]:
+        """The client's headers as the model gets them: none of ours, none of this hop's."""
+        out: CIMultiDict[str] = CIMultiDict()
+        for name, value in headers:
+            if name in _NOT_FORWARDED or name.startswith(b"duty-"):
+                continue
+            if self._authorization and name == b"authorization":
+                continue
+            out.add(name.decode("latin-1"), value.decode("latin-1"))
+        if self._authorization:
+            out["authorization"] = self._authorization
+        return out
+
+    @asynccontextmanager
+    async def open(self, call: Call, headers: Iterable[tuple[bytes, bytes]]) -> AsyncIterator[UpstreamAnswer]:
+        """Send `call`; the answer's head is there when the context is entered. Leaving early cancels the call.
+
+        Raises `UpstreamFailure`.
+        """
+        url = self._urls.get(call.path)
+        if url is None:
+            url = URL(self._base + call.path, encoded=True)
+            if len(self._urls) < 1_000:
+                self._urls[call.path] = url
+        forwarded = self.forwarded(headers)
+        forwarded["accept-encoding"] = "identity"
+        if call.body:
+            forwarded["content-type"] = call.content_type
+        try:
+            response = await self._session.request(
+                call.method, url, data=call.body or None, headers=forwarded, allow_redirects=False
+            )
+        except TimeoutError:
+            raise UpstreamFailure("upstream_timeout", 504) from None
+        except (aiohttp.ClientError, OSError, ValueError):
+            raise UpstreamFailure("upstream_unreachable", 502) from None
+        answer = UpstreamAnswer(response, self._idle_s)
+        try:
+            yield answer
+        finally:
+            answer.cancel()

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""JSON as the wires read and write it: bounded, strict for clients, and exact about text.
+
+orjson refuses lone surrogates and bad UTF-8, which is right for a client's request. An upstream that cuts its text in
+UTF-16 units sends the halves of a pair in two events; `loads_event` reads such events so that `Surrogates` can join the
+halves again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+import orjson
+
+_MAX_STRINGS_DEPTH = 256
+
+
+def loads_request(data: bytes) -> Any:
+    """A client's JSON. Raises `ValueError` without any part of the text in its message."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"not valid JSON at line {error.lineno}, column {error.colno}") from None
+
+
+def loads_event(data: bytes) -> Any:
+    """An upstream's JSON, lone surrogates allowed. Raises `ValueError`."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        return json.loads(data, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise ValueError("not valid JSON") from None
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError("not a JSON number")
+
+
+class Surrogates:
+    """Joins surrogate pairs that were cut apart, for one lane. What never finds its half becomes U+FFFD."""
+
+    __slots__ = ("_high",)
+
+    def __init__(self) -> None:
+        self._high = ""
+
+    def feed(self, text: str) -> str:
+        """`text` with pairs joined; a high surrogate at its end waits for the next call."""
+        if not self._high and text.isascii():
+            return text
+        text = self._high + text
+        self._high = ""
+        if text and "\ud800" <= text[-1] <= "\udbff":
+            self._high = text[-1]
+            text = text[:-1]
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return text
+
+    def close(self) -> str:
+        """What still waits, as U+FFFD."""
+        waiting, self._high = self._high, ""
+        return "\ufffd" if waiting else ""
+
+
+def clean(text: str) -> str:
+    """`text` with pairs joined and lone surrogates replaced: for texts that come whole."""
+    surrogates = Surrogates()
+    return surrogates.feed(text) + surrogates.close()
+
+
+def strings(value: Any, path: str, depth: int = 0) -> Iterator[tuple[str, str]]:
+    """Every string below `value` with our own path to it, keys of objects included: a key is text too.
+
+    Keys do not appear in the path, because a client may choose them.
+    """
+    if isinstance(value, str):
+        yield path, value
+    elif depth >= _MAX_STRINGS_DEPTH:
+        raise ValueError("nested too deeply")
+    elif isinstance(value, dict):
+        for position, (key, item) in enumerate(value.items()):
+            yield f"{path}.{position}.key", key
+            yield from strings(item, f"{path}.{position}", depth + 1)
+    elif isinstance(value, list):
+        for position, item in enumerate(value):
+            yield from strings(item, f"{path}.{position}", depth + 1)

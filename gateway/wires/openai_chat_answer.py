@@ -1,0 +1,316 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The answers of OpenAI chat completions: chunks of a stream and whole completions, to events and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from gateway.events import Attached, Channel, End, Event, Finish, Lane, Opaque, Usage
+from gateway.exchange import Exchange
+from gateway.wires.frames import At, Attachment, Ending, Frame, Path, built, joined_strings
+from gateway.wires.framing import StreamFrames, TextFinder, WholeDocument, encoded
+from gateway.wires.interfaces import BadAnswer
+from gateway.wires.json_text import loads_event
+from gateway.wires.openai_errors import error_object
+from gateway.wires.sse import EventReader, ServerEvent
+
+_TEXT_FIELDS: dict[str, tuple[Channel, int]] = {
+    "reasoning_content": (Channel.REASONING, 0),
+    "reasoning": (Channel.REASONING, 1),
+    "content": (Channel.ANSWER, 0),
+    "refusal": (Channel.REFUSAL, 0),
+}
+_FUNCTION_CALL_ITEM = -1
+"""The lane item of the legacy `function_call`, which has no index."""
+
+_DOCUMENT_CHOICE = -1
+"""The lane choice of texts that stand in the document beside its choices."""
+
+_KNOWN_DOCUMENT = frozenset(
+    {"id", "object", "created", "model", "system_fingerprint", "service_tier", "usage", "choices", "obfuscation"}
+)
+_KNOWN_CHOICE = frozenset({"index", "delta", "message", "finish_reason", "logprobs"})
+_KNOWN_MESSAGE = frozenset({*_TEXT_FIELDS, "role", "tool_calls", "function_call"})
+_KNOWN_CALL = frozenset({"index", "id", "type", "function", "custom"})
+_KNOWN_FUNCTION = frozenset({"name", "arguments", "input"})
+_NOT_TEXT = frozenset({"id", "type", "index", "role", "object", "status"})
+"""Members of unknown structures that name things and are not shown."""
+
+_DONE = b"[DONE]"
+
+
+class _DocumentReader(TextFinder):
+    """Makes events of one document; what chunks and whole completions share."""
+
+    def __init__(self, message_key: str) -> None:
+        super().__init__()
+        self._message_key = message_key
+        self._open: set[int] = set()
+        self.has_choices = False
+        self._answer_lanes: dict[int, Lane] = {}
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every choice that began has ended."""
+        return self.has_choices and not self._open
+
+    def document(self, tree: Any, raw: bytes) -> list[Event]:
+        """The events of one document. Raises `BadAnswer`."""
+        if not isinstance(tree, dict):
+            raise BadAnswer("not_an_object")
+        frame = Frame(tree, raw)
+        choices = tree.get("choices")
+        if choices is not None and not isinstance(choices, list):
+            raise BadAnswer("bad_choices")
+        events: list[Event] = []
+        endings: list[Finish] = []
+        for choice in choices or ():
+            if not isinstance(choice, dict):
+                raise BadAnswer("bad_choice")
+            events += self._choice(frame, choice, endings)
+        if not tree.keys() <= _KNOWN_DOCUMENT:
+            events += self.unknown(frame, tree, (), _KNOWN_DOCUMENT | _NOT_TEXT, _DOCUMENT_CHOICE)
+        events += endings
+        usage = tree.get("usage")
+        if isinstance(usage, Mapping):
+            events.append(Usage(_tokens(usage, "prompt_tokens"), _tokens(usage, "completion_tokens")))
+        if not frame.parts:
+            events.append(Opaque(frame))
+        return events
+
+    def _choice(self, frame: Frame, choice: dict[str, Any], endings: list[Finish]) -> Iterator[Event]:
+        index = choice.get("index", 0)
+        message = choice.get(self._message_key)
+        if not isinstance(index, int) or not (message is None or isinstance(message, dict)):
+            raise BadAnswer("bad_choice")
+        self.has_choices = True
+        self._open.add(index)
+        if message:
+            yield from self._message(frame, index, message)
+        if choice.get("logprobs"):
+            lane = self._answer_lanes.get(index, Lane(index, Channel.ANSWER))
+            words = tuple(joined_strings(choice["logprobs"]))
+            yield Attached(lane, words, Attachment(frame, choice, "logprobs", choice["logprobs"]))
+        if not choice.keys() <= _KNOWN_CHOICE:
+            yield from self.unknown(frame, choice, (), _KNOWN_CHOICE | _NOT_TEXT, index)
+        reason = choice.get("finish_reason")
+        if reason is not None:
+            self._open.discard(index)
+            endings.append(Finish(index, str(reason), Ending(frame, choice, "finish_reason", reason)))
+
+    def _message(self, frame: Frame, index: int, message: dict[str, Any]) -> Iterator[Event]:
+        unknown: set[str] = set()
+        for field, (channel, item) in _TEXT_FIELDS.items():
+            value = message.get(field)
+            if isinstance(value, str):
+                if value:
+                    lane = Lane(index, channel, item)
+                    if channel in (Channel.ANSWER, Channel.REFUSAL):
+                        self._answer_lanes[index] = lane
+                    yield from self.text(frame, lane, message, field, value, (field,))
+            elif value is not None:
+                unknown.add(field)  # a list of parts, say: every string in it is guarded
+        for position, call in enumerate(message.get("tool_calls") or ()):
+            yield from self._tool_call(frame, index, position, call)
+        legacy = message.get("function_call")
+        if isinstance(legacy, dict):
+            yield from self._function(frame, index, _FUNCTION_CALL_ITEM, legacy, ("function_call",))
+        if unknown or not message.keys() <= _KNOWN_MESSAGE:
+            yield from self.unknown(frame, message, (), (_KNOWN_MESSAGE | _NOT_TEXT) - unknown, index)
+
+    def _tool_call(self, frame: Frame, index: int, position: int, call: Any) -> Iterator[Event]:
+        if not isinstance(call, dict):
+            raise BadAnswer("bad_tool_call")
+        item = call.get("index", position)
+        if not isinstance(item, int):
+            raise BadAnswer("bad_tool_call")
+        for kind in ("function", "custom"):
+            function = call.get(kind)
+            if isinstance(function, dict):
+                yield from self._function(frame, index, item, function, ("tool_calls", At(item), kind))
+        if not call.keys() <= _KNOWN_CALL:
+            yield from self.unknown(frame, call, ("tool_calls", At(item)), _KNOWN_CALL, index)
+
+    def _function(self, frame: Frame, index: int, item: int, function: dict[str, Any], path: Path) -> Iterator[Event]:
+        name = function.get("name")
+        if isinstance(name, str) and name:
+            lane = Lane(index, Channel.TOOL_NAME, item)
+            yield from self.text(frame, lane, function, "name", name, (*path, "name"))
+        for key in ("arguments", "input"):
+            value = function.get(key)
+            if isinstance(value, str) and value:
+                lane = Lane(index, Channel.TOOL_ARGUMENTS, item)
+                yield from self.text(frame, lane, function, key, value, (*path, key))
+        if not function.keys() <= _KNOWN_FUNCTION:
+            yield from self.unknown(frame, function, path, _KNOWN_FUNCTION, index)
+
+
+def _tokens(usage: Mapping[str, Any], key: str) -> int:
+    value = usage.get(key)
+    return value if isinstance(value, int) and value >= 0 else -1
+
+
+class ChunkReader:
+    """`chat.completion.chunk` events of a stream."""
+
+    def __init__(self, event_bytes: int) -> None:
+        self._events = EventReader(event_bytes)
+        self._document = _DocumentReader("delta")
+        self._is_done = False
+
+    def feed(self, data: bytes) -> list[Event]:
+        """The events that `data` completes."""
+        events: list[Event] = []
+        for event in self._events.feed(data):
+            self._read(event, events)
+        return events
+
+    def close(self) -> list[Event]:
+        """The end of the stream: `BadAnswer` where the upstream broke off."""
+        events: list[Event] = []
+        for event in self._events.close():
+            self._read(event, events)
+        if not self._is_done:
+            if not self._document.is_finished:
+                raise BadAnswer("incomplete")
+            events += self._end()
+        return events
+
+    def _read(self, event: ServerEvent, events: list[Event]) -> None:
+        if self._is_done:
+            return  # nothing follows [DONE]; what an upstream sends after it is not part of the answer
+        if event.data == _DONE:
+            events += self._end()
+            return
+        try:
+            tree = loads_event(event.data)
+        except ValueError:
+            raise BadAnswer("invalid_json") from None
+        events += self._document.document(tree, event.data)
+
+    def _end(self) -> list[Event]:
+        self._is_done = True
+        return [*self._document.close(), End()]
+
+
+class CompletionReader:
+    """One `chat.completion` document."""
+
+    def __init__(self) -> None:
+        self._body = bytearray()
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Nothing until the end: a plain answer is one document."""
+        self._body += data
+        return []
+
+    def close(self) -> list[Event]:
+        """All events of the answer."""
+        raw = bytes(self._body)
+        try:
+            tree = loads_event(raw)
+        except ValueError:
+            raise BadAnswer("invalid_json") from None
+        document = _DocumentReader("message")
+        events = document.document(tree, raw)
+        if not document.has_choices:
+            raise BadAnswer("no_choices")
+        return [*events, *document.close(), End(tree)]
+
+
+class ChunkWriter(StreamFrames):
+    """A stream of `chat.completion.chunk` events."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        super().__init__(exchange)
+        self._base: dict[str, Any] | None = None
+
+    def learn(self, frame: Frame) -> None:
+        """The members that every chunk of the answer repeats."""
+        if self._base is None:
+            self._base = {
+                key: value for key, value in frame.tree.items() if key not in ("choices", "usage", "obfuscation")
+            }
+
+    def text_frame(self, lane: Lane, text: str, path: Path | None) -> Frame:
+        """A chunk with one delta."""
+        return self._small(lane.choice, built(path or ("content",), text))
+
+    def attachment_frame(self, lane: Lane, part: Attachment) -> Frame:
+        """A chunk with `logprobs` and an empty delta."""
+        frame = self._small(lane.choice, {})
+        frame.tree["choices"][0]["logprobs"] = part.value
+        return frame
+
+    def finish_frame(self, choice: int, reason: str) -> Frame:
+        """A chunk with a `finish_reason`; `content_filter` is the wire's own word."""
+        return self._small(choice, {}, reason)
+
+    def last_frame(self) -> Frame:
+        """A chunk without choices, as the one that carries `usage`."""
+        return Frame({**self._members(), "choices": []})
+
+    def frame_bytes(self, frame: Frame) -> bytes:
+        """A `data:` event."""
+        return b"data: " + (frame.raw or encoded(frame.tree)) + b"\n\n"
+
+    def trailer(self) -> bytes:
+        """The end of the stream."""
+        return b"data: [DONE]\n\n"
+
+    def broken(self, code: str, message: str) -> bytes:
+        """An error event; the official SDKs raise it. No `[DONE]` follows, because the answer is not complete."""
+        tree = {**error_object(502, code, message), "aigc": self.exchange.label}
+        return self.flushed() + b"data: " + encoded(tree) + b"\n\n"
+
+    def _members(self) -> dict[str, Any]:
+        if self._base is None:
+            self._base = {
+                "id": f"chatcmpl-{self.exchange.record_id}",
+                "object": "chat.completion.chunk",
+                "created": int(self.exchange.started_at),
+                "model": self.exchange.model,
+            }
+        return self._base
+
+    def _small(self, choice: int, delta: dict[str, Any], reason: str | None = None) -> Frame:
+        if choice == _DOCUMENT_CHOICE:
+            return Frame({**self._members(), **delta, "choices": []})
+        if not self.is_begun:
+            delta = {"role": "assistant", **delta}
+        return Frame({**self._members(), "choices": [{"index": choice, "delta": delta, "finish_reason": reason}]})
+
+
+class CompletionWriter(WholeDocument):
+    """One `chat.completion` document."""
+
+    def empty(self) -> dict[str, Any]:
+        """A completion that no model gave."""
+        return {
+            "id": f"chatcmpl-{self.exchange.record_id}",
+            "object": "chat.completion",
+            "created": int(self.exchange.started_at),
+            "model": self.exchange.model,
+            "choices": [],
+            "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+        }
+
+    def replace(self, document: dict[str, Any], choice: int, reason: str, text: str) -> None:
+        """A choice of which nothing of the model's may be shown."""
+        made = {
+            "index": choice,
+            "message": {"role": "assistant", "content": text or None, "refusal": None},
+            "logprobs": None,
+            "finish_reason": reason,
+        }
+        choices: list[Any] = document["choices"]
+        for position, item in enumerate(choices):
+            if isinstance(item, dict) and item.get("index", 0) == choice:
+                choices[position] = made
+                return
+        choices.append(made)
+
+    def broken(self, code: str, message: str) -> bytes:
+        """OpenAI's error object."""
+        return encoded(error_object(502, code, message))
