@@ -6,7 +6,7 @@ belongs to whoever asked; the two are recorded apart. A verdict never carries th
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -53,6 +53,7 @@ class Verdict:
     score_bp: int = 0
 
 
+_STRENGTH = {Outcome.PASS: 0, Outcome.FLAG: 1, Outcome.MASK: 2, Outcome.BLOCK: 3}
 _PASSED = {role: Verdict(Outcome.PASS, role) for role in Role}
 
 
@@ -79,6 +80,17 @@ class ContentFilter:
     def check_text(self, text: str, role: Role | str) -> Verdict:
         """Judges a whole text. The verdict is the strongest there is, at its first place."""
         return self.verdict_of(self.matcher.find(text), role)
+
+    def check_texts(self, texts: Sequence[str], role: Role | str) -> tuple[int, Verdict]:
+        """Judges several texts, each for itself, and gives the strongest verdict with the place of its text.
+
+        The common case, that nothing is found, costs one scan for all of them.
+        """
+        if self.matcher.is_clean(texts):
+            return 0, _PASSED[Role(role)]
+        verdicts = [self.check_text(text, role) for text in texts]
+        strongest = max(range(len(verdicts)), key=lambda place: (_STRENGTH[verdicts[place].verdict], -place))
+        return strongest, verdicts[strongest]
 
     def verdict_of(self, match: Match | None, role: Role | str) -> Verdict:
         """The verdict that a match stands for, or `pass` for None; for matches that a guard reports."""

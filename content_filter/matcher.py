@@ -11,13 +11,13 @@ the term. The match that decides about a text is the first of the strongest acti
 """
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ahocorasick_rs import BytesAhoCorasick
 
 from content_filter.automaton import Automaton
-from content_filter.normalise import normalise, origins, prepare
+from content_filter.normalise import normalised_bytes, origins, prepare
 from content_filter.terms import Action, Term, TermSet
 
 
@@ -80,16 +80,22 @@ class TermMatcher:
 
     def find(self, text: str) -> Match | None:
         """The match that decides about the text, or None. Costs a scan; more only when there is a hit."""
-        normalised = normalise(text).encode()
+        normalised = normalised_bytes(text)
         for engine in self._engines:
             end = engine.first_end(normalised)
             if end is not None:
                 return self._first(engine, text, normalised, end)
         return None
 
+    def is_clean(self, texts: Iterable[str]) -> bool:
+        """Whether none of the texts, each for itself, contains a term: one scan for all of them."""
+        # No UTF-8 text has the byte 0xFF, so no match can reach from one text into the next.
+        normalised = b"\xff".join([normalised_bytes(text) for text in texts])
+        return all(engine.first_end(normalised) is None for engine in self._engines)
+
     def find_all(self, text: str) -> list[Match]:
         """Every match of every action, overlapping ones too, in order. For reports: nested terms multiply."""
-        normalised = normalise(text).encode()
+        normalised = normalised_bytes(text)
         found = [hit for engine in self._engines for hit in engine.all(normalised)]
         if not found:
             return []

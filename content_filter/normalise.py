@@ -155,6 +155,13 @@ def normalise(text: str) -> str:
     return "".join(parts)
 
 
+def normalised_bytes(text: str) -> bytes:
+    """`normalise(text)` in UTF-8, as the scanners read it."""
+    if text.isascii():
+        return text.encode("ascii").translate(_ASCII_IMAGES, _ASCII_DROPPED)
+    return normalise(text).encode()
+
+
 def origins(text: str) -> list[int]:
     """For each character of `normalise(text)`, the index in `text` of the character that it came from.
 

@@ -51,6 +51,7 @@ class FirstContact:
         if not exchange.is_generative:
             return
         exchange.notice_version = self._disclosure.notice.version
-        contact = await self._disclosure.first_contact(exchange.person, language_of_prompt(exchange))
+        language = "" if self._disclosure.mode == "interface" else language_of_prompt(exchange)
+        contact = await self._disclosure.first_contact(exchange.person, language)
         exchange.head_notice = contact.notice
         exchange.decide(contact.decision)

@@ -22,9 +22,6 @@ from gateway.messages import MESSAGES
 
 DUTY = "content_filter"
 
-SEPARATOR = "\uffff"
-"""Stands between texts that are checked in one pass but are not one text; a noncharacter, so no term contains it."""
-
 MASK_CHARACTER = "*"
 
 CONTENT_FILTER = "content_filter"
@@ -45,15 +42,9 @@ class PromptFilter:
         prompt = exchange.prompt
         if prompt is None or not prompt.texts:
             return
-        joined = SEPARATOR.join([item.text for item in prompt.texts])
-        found = current.check_text(joined, "prompt")
+        place, found = current.check_texts([item.text for item in prompt.texts], "prompt")
         if found.verdict is Finding.PASS:
             return
-        start = found.start
-        for item in prompt.texts:
-            if start <= len(item.text):
-                break
-            start -= len(item.text) + len(SEPARATOR)
         verdict = Verdict(found.verdict.value)
         decision = Decision(
             DUTY,
@@ -64,9 +55,9 @@ class PromptFilter:
             rule=found.rule,
             score_bp=found.score_bp,
             role="prompt",
-            channel=item.where,
-            start=start,
-            end=start + found.end - found.start,
+            channel=prompt.texts[place].where,
+            start=found.start,
+            end=found.end,
         )
         if verdict is Verdict.FLAG:
             exchange.decide(decision)
@@ -144,7 +135,7 @@ class AnswerFilter:
                 lanes[event.lane] = lanes.get(event.lane, "") + event.text
         texts = list(lanes.values())
         texts += [text for event in events if isinstance(event, Attached) for text in event.texts]
-        if self._filter.check_text(SEPARATOR.join(texts), "answer").verdict is Finding.PASS:
+        if self._filter.check_texts(texts, "answer")[1].verdict is Finding.PASS:
             self._exchange.released_chars += sum(len(event.text) for event in events if isinstance(event, TextDelta))
             return list(events)
         self._is_stream = True
@@ -190,7 +181,7 @@ class AnswerFilter:
 
     def _attach(self, event: Attached, out: list[Event]) -> None:
         if event.texts:
-            found = self._filter.check_text(SEPARATOR.join(event.texts), "answer")
+            _, found = self._filter.check_texts(event.texts, "answer")
             if found.verdict in (Finding.BLOCK, Finding.MASK):
                 # The answer itself is guarded in its own lane; only these other words are dropped.
                 self._decide(event.lane, Verdict(found.verdict.value), Action.MODIFY, found.class_code, found.rule)

@@ -52,7 +52,7 @@ class Front:
         methods = self._wires.methods(scope["path"])
         status, code = (405, "method_not_allowed") if methods else (404, "unknown_path")
         exchange = Exchange(
-            record_id=new_record_id(),
+            record_id=new_record_id(random=house.entropy),
             started_at=house.clock(),
             wire="none",
             path="",

@@ -23,6 +23,7 @@ from gateway import __version__, policies
 from gateway import operator as operator_side
 from gateway import public as public_side
 from gateway.disclosure import Disclosure
+from gateway.entropy import Entropy
 from gateway.home import Home
 from gateway.identity import Identifier
 from gateway.metrics import Meters
@@ -58,6 +59,7 @@ class House:
         """`upstream_url` overrides the settings' (the sample model gets its port late)."""
         self.settings = settings
         self.clock = clock
+        self.entropy = Entropy()
         self.policy = policy = policies.load(settings.policy.use)
         self.labels: TextLabels = text_labels(settings, policy)
         self.filter: FilterHandle = FilterHandle(ContentFilter(TermSet.load(term_paths(settings))))
@@ -138,7 +140,7 @@ class House:
         return {
             "settings": True,
             "terms": bool(self.filter.current.digest),
-            "audit_log": self.log.status().problem is None,
+            "audit_log": self.log.problem is None,
         }
 
     def public(self) -> public_side.House:

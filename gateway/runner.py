@@ -97,7 +97,7 @@ class Runner:
     async def run(self, wire: Wire, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request on `wire`."""
         exchange = Exchange(
-            record_id=new_record_id(),
+            record_id=new_record_id(random=self.house.entropy),
             started_at=self.house.clock(),
             wire=wire.name,
             path=scope["path"],
@@ -258,7 +258,7 @@ class _Passage:
         assert exchange.prompt is not None
         is_stream = exchange.prompt.stream
         if is_stream:
-            exchange.closing_id = new_record_id()
+            exchange.closing_id = new_record_id(random=self.house.entropy)
             self.opening = asyncio.create_task(house.recorder.opened(exchange))
             house.meters.streams_open.inc()
         asked_at = house.clock()

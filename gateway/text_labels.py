@@ -17,6 +17,9 @@ from labeling import AigcLabel, TextLabel, TextLabeler
 
 DUTY = "label"
 
+_TELLING_CHARS = 256
+"""How much of a text tells its language."""
+
 
 class TextLabels:
     """Makes the label of each exchange. `producer` is the provider code, or the provider's name where there is none."""
@@ -36,7 +39,7 @@ class TextLabels:
 
     def labeler(self, text: str) -> TextLabeler:
         """The labeler for the language that `text` begins in."""
-        return self._labelers["zh" if self._words.choose_for(text) == self._words.zh else "en"]
+        return self._labelers["zh" if self._words.choose_for(text[:_TELLING_CHARS]) == self._words.zh else "en"]
 
 
 class _Lane:

@@ -7,7 +7,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from gateway.wires import openai_chat, openai_models
+from gateway.wires import (
+    ollama,
+    openai_chat,
+    openai_embeddings,
+    openai_models,
+    openai_moderations,
+)
 from gateway.wires.interfaces import AnswerReader, AnswerWriter, BadAnswer, BadRequest, Call, Wire
 
 __all__ = ["ROUTES", "AnswerReader", "AnswerWriter", "BadAnswer", "BadRequest", "Call", "Route", "Table", "Wire"]
@@ -28,6 +34,13 @@ _MODELS = openai_models.OpenAIModels()
 ROUTES: tuple[Route, ...] = (
     Route("POST", openai_chat.PATH, openai_chat.OpenAIChat()),
     Route("GET", openai_models.PATH, _MODELS),
+    Route("POST", openai_embeddings.PATH, openai_embeddings.OpenAIEmbeddings()),
+    Route("POST", openai_moderations.PATH, openai_moderations.OpenAIModerations()),
+    Route("POST", ollama.CHAT_PATH, ollama.OllamaChat()),
+    Route("POST", ollama.GENERATE_PATH, ollama.OllamaGenerate()),
+    *(Route("POST", path, ollama.OllamaPassed("ollama_embeddings", "POST")) for path in ollama.EMBED_PATHS),
+    *(Route("GET", path, ollama.OllamaPassed("ollama_models", "GET")) for path in ollama.LIST_PATHS),
+    Route("POST", ollama.SHOW_PATH, ollama.OllamaPassed("ollama_models", "POST")),
     Route("GET", r"/v1/models/[A-Za-z0-9._:/+-]{1,256}", _MODELS, is_pattern=True),
 )
 

@@ -20,13 +20,16 @@ _MAX_DEPTH = 64
 
 
 class ObjectSlot(Slot):
-    """The place of an object in a document; its text is `object_text` of it."""
+    """The place of an object in a document; its text is `object_text` of it. Members named in `skipped` are no text."""
 
-    __slots__ = ("_original",)
+    __slots__ = ("_original", "_skipped")
 
-    def __init__(self, frame: Frame, container: Any, key: str | int, path: Path) -> None:
+    def __init__(
+        self, frame: Frame, container: Any, key: str | int, path: Path, skipped: frozenset[str] = frozenset()
+    ) -> None:
         self._original = container[key]
-        super().__init__(frame, container, key, object_text(self._original), path)
+        self._skipped = skipped
+        super().__init__(frame, container, key, object_text(self._original, skipped), path)
 
     def put(self, value: Any) -> None:
         """The object with the texts of `value` in it; an empty object where they are not all there."""
@@ -35,37 +38,41 @@ class ObjectSlot(Slot):
             return
         words = str(value).split(_BETWEEN)
         is_whole = len(words) == self.value.count(_BETWEEN) + 1
-        self.container[self.key] = _rebuilt(self._original, iter(words)) if is_whole and value else {}
+        self.container[self.key] = _rebuilt(self._original, iter(words), self._skipped) if is_whole and value else {}
 
 
-def object_text(value: Any) -> str:
+def object_text(value: Any, skipped: frozenset[str] = frozenset()) -> str:
     """Every key and string below `value`, in order. Raises `BadAnswer` where it is nested too deep."""
-    return _BETWEEN.join(clean(text).replace(_BETWEEN, "\ufffd") for text in _texts(value, 0))
+    return _BETWEEN.join(clean(text).replace(_BETWEEN, "\ufffd") for text in _texts(value, skipped, 0))
 
 
-def _texts(value: Any, depth: int) -> Iterator[str]:
+def _texts(value: Any, skipped: frozenset[str], depth: int) -> Iterator[str]:
     if depth > _MAX_DEPTH:
         raise BadAnswer("nested_too_deeply")
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield key
-            yield from _texts(item, depth + 1)
+            if key not in skipped:
+                yield key
+                yield from _texts(item, skipped, depth + 1)
     elif isinstance(value, list):
         for item in value:
-            yield from _texts(item, depth + 1)
+            yield from _texts(item, skipped, depth + 1)
 
 
-def _rebuilt(value: Any, words: Iterator[str]) -> Any:
+def _rebuilt(value: Any, words: Iterator[str], skipped: frozenset[str]) -> Any:
     if isinstance(value, str):
         return next(words)
     if isinstance(value, dict):
         made = {}
-        for item in value.values():
-            key = next(words)
-            made[key] = _rebuilt(item, words)
+        for name, item in value.items():
+            if name in skipped:
+                made[name] = item
+            else:
+                key = next(words)
+                made[key] = _rebuilt(item, words, skipped)
         return made
     if isinstance(value, list):
-        return [_rebuilt(item, words) for item in value]
+        return [_rebuilt(item, words, skipped) for item in value]
     return value

@@ -31,7 +31,7 @@ def read_object(body: bytes) -> dict[str, Any]:
 
 
 def typed(document: Mapping[str, Any], key: str, kind: type, *, where: str = "", required: bool = False) -> Any:
-    """The member `key`, or None where it is absent and not required. Raises `BadRequest` where it is of another type."""
+    """The member `key`; None where it is absent and may be. Raises `BadRequest` where it is of another type."""
     value = document.get(key)
     path = f"{where}.{key}" if where else key
     if value is None:

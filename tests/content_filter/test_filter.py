@@ -74,3 +74,12 @@ def test_a_streamed_answer_is_never_judged_weaker_than_a_whole_one(model: Simple
     )
 
     assert judge.verdict_of(strongest, "answer") == judge.check_text("".join(pieces), "answer")
+
+
+def test_several_texts_are_judged_each_for_itself() -> None:
+    """A term never reaches from one text into the next, and the strongest verdict names its text."""
+    judge = ContentFilter(TermSet.of(("forbidden", "A1a"), ("noted", "A2e", "flag")))
+    assert judge.check_texts(["forb", "idden"], "prompt")[1].verdict is Outcome.PASS
+    place, verdict = judge.check_texts(["a noted word", "fine", "a forbidden word"], "prompt")
+    assert (place, verdict.verdict, verdict.start) == (2, Outcome.BLOCK, 2)
+    assert judge.check_texts([], "answer")[1].verdict is Outcome.PASS
