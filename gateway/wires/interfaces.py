@@ -43,6 +43,10 @@ class Call:
     path: str
     body: bytes
     content_type: str = "application/json"
+    key_header: str = "authorization"
+    """The header in which the wire carries the model's API key; `authorization` carries it as a bearer token."""
+    key_parameter: str = ""
+    """The query parameter that may carry it too; the gateway's own key takes it out of `path`."""
 
 
 class AnswerReader(Protocol):

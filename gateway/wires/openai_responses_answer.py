@@ -114,7 +114,7 @@ class _Texts:
         for position, item in enumerate(output or ()):
             yield from self.item(frame, position, item, is_last=is_last)
         for key, value in response.items():
-            if key in ("output", "output_text") or key in _NOT_TEXT:
+            if key in ("output", "output_text"):
                 continue
             if key in _ECHOES:
                 if value and value != self._asked.get(key):
@@ -247,7 +247,9 @@ class _Texts:
             self._open[part.key] = part
         return part.lane
 
-    def _below(self, frame: EventFrame, value: Any, skipped: set[str] | frozenset[str], depth: int = 0) -> Iterator[Event]:
+    def _below(
+        self, frame: EventFrame, value: Any, skipped: set[str] | frozenset[str], depth: int = 0
+    ) -> Iterator[Event]:
         """Every text below `value` as a whole one."""
         if depth > _MOST_DEPTH:
             raise BadAnswer("nested_too_deeply")
@@ -412,7 +414,7 @@ class EventStreamReader(_Texts):
     def _unknown_delta(self, frame: EventFrame, tree: dict[str, Any], kind: str) -> Iterator[Event]:
         """A delta of a type, or with members, that this codec does not know: each place is a part of its own."""
         frame.is_delta = True
-        index, place = self._index(tree), max(_number(tree, "content_index"), _number(tree, "command_index"))
+        index, place = self._index(tree), _place(tree)
         known = DELTAS.get(kind)
         texts = list(unknown_texts(tree, (), _DELTA_MEMBERS - {"delta"}))
         for container, key, value, path in texts:
@@ -433,9 +435,10 @@ class EventStreamReader(_Texts):
             self._logprobs(frame, self._part_of(tree, known), tree)
 
     def _finish_unknown(self, tree: dict[str, Any], event: str) -> Iterator[Event]:
-        index = self._index(tree)
-        for part in [part for part in self._open.values() if part.event == event and part.output_index == index]:
-            yield from self.finish(part)
+        index, place = self._index(tree), _place(tree)
+        for part in list(self._open.values()):
+            if part.event == event and part.output_index == index and part.key[2] == place:
+                yield from self.finish(part)
 
     def _index(self, tree: dict[str, Any]) -> int:
         if "output_index" in tree:
@@ -493,6 +496,11 @@ def _number(tree: Mapping[str, Any], key: str) -> int:
     if not isinstance(value, int) or value < 0:
         raise BadAnswer("bad_index")
     return value
+
+
+def _place(tree: Mapping[str, Any]) -> int:
+    """Which of its like in one item an event of an unknown type speaks of."""
+    return max(_number(tree, key) for key in ("content_index", "summary_index", "command_index"))
 
 
 def _tokens(usage: Mapping[str, Any], key: str) -> int:

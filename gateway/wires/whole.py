@@ -48,7 +48,7 @@ class WholeTexts:
         if slot.value:
             yield self.event(slot, channel)
         else:
-            self._frame.parts.remove(slot)
+            self._frame.parts.pop()  # no text, no place
 
     def event(self, slot: ObjectSlot, channel: Channel = Channel.OTHER) -> TextDelta:
         """The event of a place that is made already."""

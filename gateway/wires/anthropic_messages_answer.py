@@ -1,0 +1,568 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The answers of Anthropic Messages: events of a stream and whole messages, to events and back.
+
+A message is a row of content blocks, one open at a time. Text blocks that stand side by side are one text (citations
+cut a text into blocks in the middle of a sentence): guarded as one, labelled once, the head in the first of them, the
+end in the last. A block of any other kind ends that text. So that the end label can land in the last block, a text
+block's `content_block_stop` waits for the next event that tells; a text behind a tool call is a text of its own, with
+labels of its own.
+
+A thinking block is signed by the model and is never changed: where a term would be masked in it, the block ends before
+that piece, without a signature. Tool input arrives as fragments of JSON and is guarded with its escapes written out.
+Blocks that come whole (search results, results of tools that ran at the model) leave whole or stop the answer.
+
+An `error` event from the upstream is an answer that broke off: ours follows in its place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from gateway.events import Attached, Channel, End, Event, Finish, Lane, Opaque, TextDelta, Usage
+from gateway.exchange import Exchange
+from gateway.wires.anthropic_errors import error_object
+from gateway.wires.frames import At, Attachment, Ending, Frame, Path, Slot, built, joined_strings, unknown_texts
+from gateway.wires.framing import StreamFrames, TextFinder, WholeDocument, encoded
+from gateway.wires.interfaces import BadAnswer
+from gateway.wires.json_fragment import Unescaper
+from gateway.wires.json_text import loads_event
+from gateway.wires.sse import EventReader, ServerEvent
+from gateway.wires.whole import WholeTexts, is_cut
+
+_TEXT = Lane(0, Channel.ANSWER)
+_THINKING = Lane(0, Channel.REASONING)
+_NOT_TEXT = frozenset(
+    {
+        "type", "id", "role", "model", "index", "tool_use_id", "file_id", "signature", "encrypted_content",
+        "encrypted_index", "encrypted_stdout", "cache_control", "usage", "stop_reason", "expires_at", "media_type",
+    }
+)  # fmt: skip
+"""Members that name things or are opaque to everybody but the model's provider."""
+_KNOWN_TEXT = frozenset({"type", "text", "citations"})
+_KNOWN_THINKING = frozenset({"type", "thinking", "signature"})
+_KNOWN_EVENT = frozenset({"type", "index", "delta", "content_block"})
+_EVENT_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+def _index_of(tree: Mapping[str, Any]) -> int:
+    index = tree.get("index")
+    if not isinstance(index, int) or isinstance(index, bool) or index < 0:
+        raise BadAnswer("bad_index")
+    return index
+
+
+class _MessageTexts(TextFinder):
+    """What streams and whole messages share: the events of content blocks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._input_tokens = self._output_tokens = -1
+
+    def text_block(self, frame: Frame, block: dict[str, Any], path: Path) -> Iterator[Event]:
+        """A text block, or the beginning of one."""
+        citations = block.get("citations")
+        if citations:
+            yield self.about(frame, block, "citations")
+        text = block.get("text")
+        if isinstance(text, str) and text:
+            yield from self.text(frame, _TEXT, block, "text", text, path)
+        if not block.keys() <= _KNOWN_TEXT:
+            yield from self.others(frame, block, _KNOWN_TEXT)
+
+    def about(self, frame: Frame, container: dict[str, Any], key: str) -> Attached:
+        """What tells something of the text, such as a citation: dropped where its own words may not be said."""
+        value = container[key]
+        return Attached(_TEXT, tuple(joined_strings(value)), Attachment(frame, container, key, value))
+
+    def thinking_block(self, frame: Frame, block: dict[str, Any], path: Path) -> Iterator[Event]:
+        """A thinking block, or the beginning of one; a redacted one has no text."""
+        thinking = block.get("thinking")
+        if isinstance(thinking, str) and thinking:
+            yield from self.text(frame, _THINKING, block, "thinking", thinking, path)
+        if not block.keys() <= _KNOWN_THINKING:
+            yield from self.others(frame, block, _KNOWN_THINKING)
+
+    def other_block(self, frame: Frame, block: dict[str, Any]) -> Iterator[Event]:
+        """A block that comes whole: a tool call's name and input, results, kinds that this codec does not know."""
+        whole = WholeTexts(frame)
+        yield from whole.add(block, "name", Channel.TOOL_NAME)
+        yield from whole.add(block, "input", Channel.TOOL_ARGUMENTS, _NOT_TEXT)
+        read = {"name", "input", "data"} if block.get("type") == "redacted_thinking" else {"name", "input"}
+        for key in block:
+            if key not in read and key not in _NOT_TEXT:
+                yield from whole.add(block, key, Channel.OTHER, _NOT_TEXT)
+        yield from whole.end()
+
+    def others(self, frame: Frame, tree: dict[str, Any], known: frozenset[str]) -> Iterator[Event]:
+        """The strings of members that this codec does not know, and of known ones that say something."""
+        if tree.keys() <= known:
+            return
+        whole = WholeTexts(frame)
+        for key in tree:
+            if key not in known and key not in _NOT_TEXT:
+                yield from whole.add(tree, key, Channel.OTHER, _NOT_TEXT)
+        yield from whole.end()
+
+    def usage(self, usage: Any) -> Iterator[Usage]:
+        """Counts are cumulative; what one event leaves out an earlier one has said."""
+        if isinstance(usage, Mapping):
+            self._input_tokens = _tokens(usage, "input_tokens", self._input_tokens)
+            self._output_tokens = _tokens(usage, "output_tokens", self._output_tokens)
+            yield Usage(self._input_tokens, self._output_tokens)
+
+
+def _tokens(usage: Mapping[str, Any], key: str, before: int) -> int:
+    value = usage.get(key)
+    return value if isinstance(value, int) and value >= 0 else before
+
+
+def _end_of_text(frame: Frame) -> Finish:
+    """The end of what was said so far; the message itself may go on."""
+    return Finish(0, "", Ending(frame, {}, "", None))
+
+
+class StreamReader(_MessageTexts):
+    """The events of a stream."""
+
+    def __init__(self, event_bytes: int) -> None:
+        super().__init__()
+        self._events = EventReader(event_bytes)
+        self._has_begun = self._is_done = self._has_failed = False
+        self._open = -1
+        """The index of the open block."""
+        self._kind = ""
+        self._seen = -1
+        self._stop: Frame | None = None
+        """The stop of a text block, which waits until it is known whether the text goes on."""
+        self._input = Unescaper()
+
+    def feed(self, data: bytes) -> list[Event]:
+        """The events that `data` completes."""
+        events: list[Event] = []
+        for event in self._events.feed(data):
+            self._read(event, events)
+        return events
+
+    def close(self) -> list[Event]:
+        """The end of the stream: `BadAnswer` where the upstream broke off."""
+        events: list[Event] = []
+        for event in self._events.close():
+            self._read(event, events)
+        if not self._is_done:
+            raise BadAnswer("incomplete")
+        return events
+
+    def _read(self, event: ServerEvent, events: list[Event]) -> None:
+        if self._is_done or self._has_failed:
+            return  # nothing follows the end
+        try:
+            tree = loads_event(event.data)
+        except ValueError:
+            raise BadAnswer("invalid_json") from None
+        if not isinstance(tree, dict):
+            raise BadAnswer("not_an_object")
+        kind = tree.get("type")
+        frame = Frame(tree, event.data)
+        if kind == "content_block_delta":
+            events += self._delta(frame, tree)
+        elif kind == "content_block_start":
+            events += self._block_start(frame, tree)
+        elif kind == "content_block_stop":
+            events += self._block_stop(frame, tree)
+        elif kind == "message_start":
+            events += self._message_start(frame, tree)
+        elif kind == "message_delta":
+            events += self._message_delta(frame, tree)
+        elif kind == "message_stop":
+            events += self._message_stop(frame, tree)
+        elif kind == "error":
+            self._has_failed = True
+            return
+        elif not isinstance(kind, str) or _EVENT_NAME.fullmatch(kind) is None:
+            raise BadAnswer("bad_type")
+        else:
+            events += self.others(frame, tree, _KNOWN_EVENT - {"delta", "content_block"})
+        if not frame.parts and frame is not self._stop:
+            events.append(Opaque(frame))
+        if self._is_done:
+            events.append(End())
+
+    def _message_start(self, frame: Frame, tree: dict[str, Any]) -> Iterator[Event]:
+        message = tree.get("message")
+        if self._has_begun or not isinstance(message, dict):
+            raise BadAnswer("bad_order" if self._has_begun else "bad_message")
+        self._has_begun = True
+        yield from self.others(frame, message, _NOT_TEXT)
+        yield from self.usage(message.get("usage"))
+
+    def _block_start(self, frame: Frame, tree: dict[str, Any]) -> Iterator[Event]:
+        index, block = _index_of(tree), tree.get("content_block")
+        if not isinstance(block, dict):
+            raise BadAnswer("bad_block")
+        if not self._has_begun or self._open >= 0 or index <= self._seen:
+            raise BadAnswer("bad_order")
+        self._open = self._seen = index
+        self._kind = str(block.get("type"))
+        if self._kind == "text":
+            if self._stop is not None:
+                # The text goes on: this block's start may not overtake what of the block before still waits.
+                yield Attached(_TEXT, (), Attachment(self._stop, {}, "", None))
+                self._stop = None
+            yield Attached(_TEXT, (), Attachment(frame, {}, "", None))
+            yield from self.text_block(frame, block, (At(index), "text_delta", "text"))
+            return
+        yield from self._end_text()
+        if self._kind == "thinking":
+            yield from self.thinking_block(frame, block, (At(index), "thinking_delta", "thinking"))
+        else:
+            yield from self.other_block(frame, block)
+
+    def _delta(self, frame: Frame, tree: dict[str, Any]) -> Iterator[Event]:
+        index, delta = _index_of(tree), tree.get("delta")
+        if not isinstance(delta, dict):
+            raise BadAnswer("bad_delta")
+        if index != self._open:
+            raise BadAnswer("bad_order")
+        kind = delta.get("type")
+        known = 2
+        if kind == "text_delta" and self._kind == "text":
+            text = delta.get("text")
+            if isinstance(text, str):
+                yield from self.text(frame, _TEXT, delta, "text", text, (At(index), "text_delta", "text"))
+        elif kind == "thinking_delta" and self._kind == "thinking":
+            text = delta.get("thinking")
+            if isinstance(text, str):
+                yield from self.text(frame, _THINKING, delta, "thinking", text, (At(index), kind, "thinking"))
+        elif kind == "signature_delta" and self._kind == "thinking":
+            yield Attached(_THINKING, (), Attachment(frame, delta, "signature", delta.get("signature")))
+        elif kind == "input_json_delta" and self._kind not in ("text", "thinking"):
+            text = delta.get("partial_json")
+            if isinstance(text, str) and text:
+                yield from self._tool_input(frame, index, delta, text)
+        elif kind == "citations_delta" and isinstance(delta.get("citation"), dict):
+            yield self.about(frame, delta, "citation")
+        elif not isinstance(kind, str) or kind in ("text_delta", "thinking_delta", "input_json_delta"):
+            raise BadAnswer("bad_delta")
+        else:
+            known = len(delta)
+            for container, key, text, at in unknown_texts(delta, (), _NOT_TEXT):
+                lane = self._lanes.other(0, (kind, *at))
+                yield from self.text(frame, lane, container, key, text, (At(index), kind, *at))
+        if len(delta) > known:
+            yield from self.others(frame, delta, _DELTA_FIELDS)
+        if len(tree) > 3:
+            yield from self.others(frame, tree, _KNOWN_EVENT)
+
+    def _tool_input(self, frame: Frame, index: int, delta: dict[str, Any], text: str) -> Iterator[Event]:
+        said = self._input.feed(text)
+        if said != text:
+            frame.raw = b""
+            delta["partial_json"] = said
+        if said:
+            lane = Lane(0, Channel.TOOL_ARGUMENTS, index)
+            yield from self.text(frame, lane, delta, "partial_json", said, _input_path(index))
+
+    def _block_stop(self, frame: Frame, tree: dict[str, Any]) -> Iterator[Event]:
+        index = _index_of(tree)
+        if index != self._open:
+            raise BadAnswer("bad_order")
+        self._open = -1
+        if not tree.keys() <= _KNOWN_EVENT:
+            # Nothing is said in a stop; members that nobody knows could not wait with it.
+            frame.raw = b""
+            for key in tree.keys() - {"type", "index"}:
+                del tree[key]
+        if self._kind == "text":
+            self._stop = frame
+            return
+        rest = self._input.close()
+        if rest:
+            yield TextDelta(Lane(0, Channel.TOOL_ARGUMENTS, index), rest)
+        yield from TextFinder.close(self)
+        yield _end_of_text(frame)
+
+    def _end_text(self) -> Iterator[Event]:
+        """The end of a text, in front of its last block's stop."""
+        stop, self._stop = self._stop, None
+        if stop is not None:
+            yield from TextFinder.close(self)
+            yield _end_of_text(stop)
+
+    def _message_delta(self, frame: Frame, tree: dict[str, Any]) -> Iterator[Event]:
+        delta = tree.get("delta")
+        if not self._has_begun or self._open >= 0 or not isinstance(delta, dict):
+            raise BadAnswer("bad_order")
+        yield from self._end_text()
+        whole = WholeTexts(frame)
+        for container in (delta, tree):
+            for key in container:
+                if key not in _NOT_TEXT and key not in _KNOWN_EVENT:
+                    yield from whole.add(container, key, Channel.OTHER, _NOT_TEXT)
+        yield from whole.end()
+        reason = delta.get("stop_reason")
+        if reason is not None:
+            yield Finish(0, str(reason), Ending(frame, delta, "stop_reason", reason))
+        yield from self.usage(tree.get("usage"))
+
+    def _message_stop(self, frame: Frame, tree: dict[str, Any]) -> Iterator[Event]:
+        if not self._has_begun or self._open >= 0:
+            raise BadAnswer("bad_order")
+        yield from self._end_text()
+        self._is_done = True
+        yield from self.others(frame, tree, _KNOWN_EVENT)
+
+
+_DELTA_FIELDS = frozenset({"type", "text", "thinking", "signature", "partial_json", "citation"})
+
+
+def _input_path(index: int) -> Path:
+    return (At(index), "input_json_delta", "partial_json")
+
+
+class MessageReader(_MessageTexts):
+    """One whole message."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._body = bytearray()
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Nothing until the end: a plain answer is one document."""
+        self._body += data
+        return []
+
+    def close(self) -> list[Event]:
+        """All events of the message."""
+        raw = bytes(self._body)
+        try:
+            tree = loads_event(raw)
+        except ValueError:
+            raise BadAnswer("invalid_json") from None
+        if not isinstance(tree, dict) or not isinstance(tree.get("content"), list):
+            raise BadAnswer("not_a_message")
+        return list(self._message(Frame(tree, raw), tree))
+
+    def _message(self, frame: Frame, tree: dict[str, Any]) -> Iterator[Event]:
+        is_in_text = False
+        for block in tree["content"]:
+            if not isinstance(block, dict):
+                raise BadAnswer("bad_block")
+            kind = block.get("type")
+            if is_in_text and kind != "text":
+                yield from TextFinder.close(self)
+                yield _end_of_text(frame)
+            is_in_text = kind == "text"
+            if is_in_text:
+                yield from self.text_block(frame, block, ())
+            elif kind == "thinking":
+                yield from self.thinking_block(frame, block, ())
+                yield from TextFinder.close(self)
+                yield _end_of_text(frame)
+            else:
+                yield from self.other_block(frame, block)
+        yield from TextFinder.close(self)
+        yield from self.others(frame, tree, _NOT_TEXT | {"content"})
+        yield from self.usage(tree.get("usage"))
+        yield Finish(0, str(tree.get("stop_reason")), Ending(frame, tree, "stop_reason", tree.get("stop_reason")))
+        yield End(tree)
+
+
+class _Unchanged:
+    """Tells whether pieces of signed texts are what the model said; from the first that is not, the text is cut."""
+
+    def __init__(self) -> None:
+        self._slot: Slot | None = None
+        self._offset = 0
+        self.cut: set[int] = set()
+        """The blocks that were cut."""
+
+    def admits(self, event: Event) -> bool:
+        """Whether `event` may leave."""
+        lane = getattr(event, "lane", None)
+        carrier = getattr(event, "carrier", None)
+        if lane != _THINKING or not isinstance(carrier, (Slot, Attachment)):
+            return True
+        index = carrier.frame.tree.get("index", -1)
+        if isinstance(event, TextDelta) and isinstance(carrier, Slot):
+            if carrier is not self._slot:
+                self._slot, self._offset = carrier, 0
+            start, self._offset = self._offset, self._offset + len(event.text)
+            if event.text is not carrier.value and carrier.value[start : self._offset] != event.text:
+                self.cut.add(index)
+        return index not in self.cut
+
+
+class StreamWriter(StreamFrames):
+    """A stream of events. Blocks that are not closed are closed, and a text that has none is given one."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        super().__init__(exchange)
+        self._unchanged = _Unchanged()
+        self._has_start = False
+        self._open = -1
+        self._kind = ""
+        self._next = 0
+        self._usage: dict[str, int] = {"output_tokens": 0}
+
+    def write(self, events: Sequence[Event]) -> bytes:
+        """The bytes of `events`."""
+        return super().write([event for event in events if self._unchanged.admits(event)])
+
+    def can_be_last(self, frame: Frame) -> bool:
+        """The last event has a name."""
+        return frame.tree.get("type") == "message_stop"
+
+    def stamp(self, frame: Frame, *, is_last: bool) -> None:
+        """The first label stands in `message_start`, wherever that comes from; a `ping` may stand before it."""
+        if is_last:
+            super().stamp(frame, is_last=True)
+
+    def text_frame(self, lane: Lane, text: str, path: Path | None) -> Frame:
+        """A delta: in the open text block or a new one, for other lanes in the block that they stand in."""
+        if lane.channel is Channel.ANSWER or path is None or not isinstance(path[0], At):
+            index = self._open if self._open >= 0 and self._kind == "text" else self._next
+            return _delta(index, {"type": "text_delta", "text": text})
+        kind, field = path[1], path[2:]
+        return _delta(path[0].index, {"type": kind, **built(field, text)})
+
+    def attachment_frame(self, lane: Lane, part: Attachment) -> Frame:
+        """A delta with what was held back."""
+        if part.key == "signature":
+            return _delta(self._open, {"type": "signature_delta", "signature": part.value})
+        return _delta(self._open, {"type": "citations_delta", "citation": part.value})
+
+    def finish_frame(self, choice: int, reason: str) -> Frame:
+        """The `message_delta` of a stopped answer; `refusal` is the wire's own word."""
+        reason = "refusal" if reason == "content_filter" else reason
+        details = {"type": "refusal", "category": None, "explanation": None} if reason == "refusal" else None
+        delta = {"stop_reason": reason, "stop_sequence": None, "stop_details": details}
+        return Frame({"type": "message_delta", "delta": delta, "usage": self._usage})
+
+    def last_frame(self) -> Frame:
+        """The `message_stop`."""
+        return Frame({"type": "message_stop"})
+
+    def frame_bytes(self, frame: Frame) -> bytes:
+        """An event with its name, behind whatever must stand before it."""
+        kind = frame.tree["type"]
+        if kind == "message_start":
+            super().stamp(frame, is_last=False)
+        before = self._before(kind, frame.tree)
+        return b"" if before is None else before + _event(kind, frame.raw or encoded(frame.tree))
+
+    def broken(self, code: str, message: str) -> bytes:
+        """An error event; the official SDKs raise it."""
+        tree = {**error_object(502, code, message, request_id=self.exchange.record_id), "aigc": self.exchange.label}
+        return self.flushed() + _event("error", encoded(tree))
+
+    def keep_alive(self) -> bytes:
+        """The wire's own `ping`."""
+        return b'event: ping\ndata: {"type": "ping"}\n\n'
+
+    def _unframed(self, event: Event, out: list[bytes]) -> None:
+        if isinstance(event, Usage):
+            counts = {"input_tokens": event.input_tokens, "output_tokens": event.output_tokens}
+            self._usage = {"output_tokens": 0, **{name: count for name, count in counts.items() if count >= 0}}
+        super()._unframed(event, out)
+
+    def _send(self, frame: Frame, out: list[bytes], *, is_late: bool = False) -> None:
+        super()._send(frame, out, is_late=is_late or self.can_be_last(frame))
+
+    def _framed(self, frame: Frame, events: Sequence[Event], out: list[bytes]) -> None:
+        if not is_cut(frame, events):
+            super()._framed(frame, events, out)
+
+    def _before(self, kind: str, tree: dict[str, Any]) -> bytes | None:
+        """What must leave before an event, and the state after it; None where it must not leave at all."""
+        if kind == "content_block_delta" and tree["index"] == self._open:
+            return b""  # the common case
+        out = b""
+        if kind == "message_start":
+            self._has_start = True
+            return out
+        if not kind.startswith(("content_block_", "message_")):
+            return out
+        if not self._has_start:
+            self._has_start = True
+            out = _event("message_start", encoded(self._message_start()))
+        if kind == "content_block_stop":
+            if self._open < 0:
+                return None
+            self._open = -1
+            return out
+        if self._open >= 0:
+            out += _event("content_block_stop", encoded({"type": "content_block_stop", "index": self._open}))
+            self._open = -1
+        if kind in ("content_block_start", "content_block_delta"):
+            self._open = tree["index"]
+            self._next = self._open + 1
+            self._kind = "text"
+            if kind == "content_block_start":
+                self._kind = str(tree["content_block"].get("type"))
+            else:
+                start = {"type": "content_block_start", "index": self._open, "content_block": _EMPTY_BLOCK}
+                out += _event("content_block_start", encoded(start))
+        return out
+
+    def _message_start(self) -> dict[str, Any]:
+        message = _message(self.exchange, [], None)
+        return {"type": "message_start", "message": message, "aigc": self.exchange.label}
+
+
+_EMPTY_BLOCK = {"type": "text", "text": ""}
+
+
+def _delta(index: int, delta: dict[Any, Any]) -> Frame:
+    return Frame({"type": "content_block_delta", "index": index, "delta": delta})
+
+
+def _event(kind: str, data: bytes) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), data)
+
+
+def _message(exchange: Exchange, content: list[Any], reason: str | None) -> dict[str, Any]:
+    """A message that no model gave."""
+    return {
+        "id": f"msg_{exchange.record_id}",
+        "type": "message",
+        "role": "assistant",
+        "model": exchange.model,
+        "content": content,
+        "stop_reason": reason,
+        "stop_sequence": None,
+        "usage": {"input_tokens": 0, "output_tokens": 0},
+    }
+
+
+class MessageWriter(WholeDocument):
+    """One whole message."""
+
+    def empty(self) -> dict[str, Any]:
+        """A message that no model gave."""
+        return _message(self.exchange, [], "end_turn")
+
+    def replace(self, document: dict[str, Any], choice: int, reason: str, text: str) -> None:
+        """A message of which nothing of the model's may be shown."""
+        if choice != 0:
+            return  # whole texts end with the message
+        document["content"] = [{"type": "text", "text": text}] if text else []
+        document["stop_reason"] = "refusal" if reason == "content_filter" else reason
+        document["stop_sequence"] = None
+        document["stop_details"] = {"type": "refusal", "category": None, "explanation": None}
+
+    def broken(self, code: str, message: str) -> bytes:
+        """Anthropic's error object."""
+        return encoded(error_object(502, code, message, request_id=self.exchange.record_id))
+
+    def _document(self, tree: object) -> dict[str, Any]:
+        signed = [(slot.container, slot.value) for slot in self.slots.get(_THINKING, ())]
+        document = super()._document(tree)
+        for block, thinking in signed:
+            said = block["thinking"]
+            if said != thinking:
+                same = (one == other for one, other in zip(said, thinking, strict=False))
+                block["thinking"] = thinking[: list(same).index(False)]
+                block["signature"] = ""
+        return document
