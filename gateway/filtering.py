@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from content_filter import ContentFilter, FilterHandle, GuardStep, Match, StreamGuard
 from content_filter import Outcome as Finding
 from gateway.decisions import Action, Decision, Refusal, Verdict
 from gateway.events import Attached, Channel, End, Event, Finish, Lane, TextDelta
 from gateway.exchange import Exchange, Outcome
+from gateway.json_view import JsonView, decoded
 from gateway.language import language_of_prompt
 from gateway.messages import MESSAGES
 
@@ -69,16 +71,47 @@ class PromptFilter:
 class _GuardedLane:
     """One lane of an answer: its guard, and what waits behind a pending partial match."""
 
-    __slots__ = ("guard", "is_closed", "lane", "released", "total", "waiting")
+    __slots__ = ("_guard", "_view", "is_closed", "lane", "released", "total", "waiting")
 
-    def __init__(self, lane: Lane, guard: StreamGuard) -> None:
+    def __init__(self, lane: Lane, guard: StreamGuard, view: JsonView | None) -> None:
         self.lane = lane
-        self.guard = guard
+        self._guard = guard
+        self._view = view
         self.waiting: deque[tuple[TextDelta | Attached, int]] = deque()
         """Events with the offset at which each begins."""
         self.total = 0
         self.released = 0
         self.is_closed = False
+
+    def feed(self, text: str) -> GuardStep:
+        """What `text` changes, in offsets of the text as it came."""
+        if self._view is None:
+            return self._guard.feed(text)
+        return self._raw(self._guard.feed(self._view.feed(text)), self._view)
+
+    def close(self) -> list[GuardStep]:
+        """What the end of the lane changes."""
+        self.is_closed = True
+        if self._view is None:
+            return [self._guard.close()]
+        last = self._guard.feed(self._view.close())
+        return [self._raw(last, self._view), self._raw(self._guard.close(), self._view)]
+
+    @staticmethod
+    def _raw(step: GuardStep, view: JsonView) -> GuardStep:
+        """A step about the decoded view, as one about the text itself."""
+
+        def placed(match: Match) -> Match:
+            return replace(match, start=view.raw(match.start), end=view.raw(match.end))
+
+        made = GuardStep(
+            view.raw(step.release),
+            None if step.match is None else placed(step.match),
+            tuple(span._replace(start=view.raw(span.start), end=view.raw(span.end)) for span in step.replacements),
+            tuple(placed(match) for match in step.noted),
+        )
+        view.forget(step.release)
+        return made
 
 
 class AnswerFilter:
@@ -90,6 +123,7 @@ class AnswerFilter:
         self._lanes: dict[Lane, _GuardedLane] = {}
         self._open: dict[int, None] = {}
         self._is_stream = exchange.prompt is not None and exchange.prompt.stream
+        self._is_structured = exchange.prompt is not None and exchange.prompt.is_structured
 
     def feed(self, events: Sequence[Event]) -> list[Event]:
         """The events that may leave, in order within each lane."""
@@ -133,7 +167,7 @@ class AnswerFilter:
             if isinstance(event, TextDelta):
                 # A lane with several places (content blocks, parts) is one text: a term may be cut between two of them.
                 lanes[event.lane] = lanes.get(event.lane, "") + event.text
-        texts = list(lanes.values())
+        texts = [decoded(text) if self._holds_json(lane) else text for lane, text in lanes.items()]
         texts += [text for event in events if isinstance(event, Attached) for text in event.texts]
         if self._filter.check_texts(texts, "answer")[1].verdict is Finding.PASS:
             self._exchange.released_chars += sum(len(event.text) for event in events if isinstance(event, TextDelta))
@@ -154,7 +188,7 @@ class AnswerFilter:
         lane = self._lanes.get(event.lane)
         if lane is None or lane.is_closed:
             lane = self._begin(event.lane, out)
-        step = lane.guard.feed(event.text)
+        step = lane.feed(event.text)
         begin = lane.total
         lane.total = end = begin + len(event.text)
         if step.release == end and lane.released == begin and step.match is None and not step.replacements:
@@ -176,8 +210,12 @@ class AnswerFilter:
             name = self._lanes.get(Lane(key.choice, Channel.TOOL_NAME, key.item))
             if name is not None:
                 self._close_lanes((name,), out)
-        lane = self._lanes[key] = _GuardedLane(key, self._filter.guard())
+        lane = self._lanes[key] = _GuardedLane(key, self._filter.guard(), JsonView() if self._holds_json(key) else None)
         return lane
+
+    def _holds_json(self, lane: Lane) -> bool:
+        """Whether a program parses the lane's text: then a word spelt in escapes is that word."""
+        return lane.channel is Channel.TOOL_ARGUMENTS or (self._is_structured and lane.channel is Channel.ANSWER)
 
     def _attach(self, event: Attached, out: list[Event]) -> None:
         if event.texts:
@@ -195,8 +233,8 @@ class AnswerFilter:
     def _close_lanes(self, lanes: Iterable[_GuardedLane], out: list[Event]) -> None:
         for lane in lanes:
             if not lane.is_closed:
-                lane.is_closed = True
-                self._apply(lane, lane.guard.close(), out)
+                for step in lane.close():
+                    self._apply(lane, step, out)
 
     def _apply(self, lane: _GuardedLane, step: GuardStep, out: list[Event]) -> None:
         """Let out what a step releases, masked where it says so."""
@@ -237,8 +275,7 @@ class AnswerFilter:
             self._decide(lane.lane, verdict, action, match.class_code, match.rule, match)
 
     def _stop(self, key: Lane, out: list[Event]) -> list[Event]:
-        lane = self._lanes[key]
-        match = lane.guard.close().match
+        match = self._lanes[key].close()[-1].match
         assert match is not None
         self._decide(key, Verdict.BLOCK, Action.STOP, match.class_code, match.rule, match)
         self._exchange.outcome = Outcome.STOPPED

@@ -165,6 +165,22 @@ def test_reasoning_and_tool_arguments_are_guarded(client: openai.OpenAI) -> None
     assert chunks[-1].choices[0].finish_reason == "content_filter"
 
 
+@pytest.mark.parametrize("split", [1, 4, 0])
+def test_a_word_spelt_in_json_escapes_is_still_that_word(client: openai.OpenAI, split: int) -> None:
+    """Whoever parses the arguments, or a JSON-mode answer, reads the word."""
+    call = {"id": "call_1", "name": "search", "arguments": '{"q": "x \\u7981\\u8bcd y"}'}
+    chunks = stream(client, {"tool_calls": [call], "split": split})
+    assert chunks[-1].choices[0].finish_reason == "content_filter"
+    assert "8bcd" not in "".join(chunk.model_dump_json() for chunk in chunks)
+    assert ask(client, {"tool_calls": [call]}).choices[0].finish_reason == "content_filter"
+    script = {"text": '{"answer": "x \\u7981\\u8bcd y"}', "split": split}
+    options: dict[str, Any] = {"response_format": {"type": "json_object"}}
+    chunks = stream(client, script, **options)
+    assert chunks[-1].choices[0].finish_reason == "content_filter"
+    assert "8bcd" not in said(chunks)
+    assert ask(client, script, **options).choices[0].finish_reason == "content_filter"
+
+
 def test_tool_calls_arrive_whole_and_unlabelled(client: openai.OpenAI) -> None:
     """A tool acts on the arguments: nothing is written into them; the envelope still carries the label."""
     call = {"id": "call_1", "name": "search", "arguments": '{"q": "天气", "n": 3}'}
