@@ -59,12 +59,16 @@ class Attached:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Media:
-    """A picture, sound, film or document in the answer."""
+    """A picture, sound, film or document in the answer. No writer lets it out before a duty has labelled it.
+
+    `data` is empty where the answer holds only a link to it.
+    """
 
     choice: int
     mime: str
     data: bytes
     carrier: object = None
+    is_labelled: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

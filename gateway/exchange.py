@@ -14,6 +14,7 @@ from typing import Any
 
 from content_filter import ContentFilter
 from gateway.decisions import Decision
+from gateway.events import Lane
 
 
 class AgeBand(StrEnum):
@@ -124,8 +125,8 @@ class Exchange:
     language: str = ""
     """`zh` or `en`, once somebody needed to know; see `gateway.language`."""
     decisions: list[Decision] = field(default_factory=list)
-    notices: list[dict[str, str]] = field(default_factory=list)
-    """What the client is told beside the answer: `{"kind": ..., "text": ...}`."""
+    notices: list[dict[str, Any]] = field(default_factory=list)
+    """What the client is told beside the answer: `{"kind": ..., "text": ...}`, and more where a kind needs it."""
     outcome: Outcome = Outcome.OPEN
     status: int = 0
     upstream_status: int = 0
@@ -135,6 +136,8 @@ class Exchange:
     """When the model's plain answer was complete."""
     first_byte_at: float = 0.0
     released_chars: int = 0
+    delivered: dict[Lane, int] = field(default_factory=dict)
+    """How many characters of each lane of a stream have left, labels and notices among them."""
     most_held: int = 0
     """The most characters that one lane of a stream ever held back."""
     input_tokens: int = -1

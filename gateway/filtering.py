@@ -71,7 +71,7 @@ class PromptFilter:
 class _GuardedLane:
     """One lane of an answer: its guard, and what waits behind a pending partial match."""
 
-    __slots__ = ("_guard", "_view", "is_closed", "lane", "released", "total", "waiting")
+    __slots__ = ("_guard", "_view", "is_closed", "is_masked", "lane", "released", "tail", "total", "waiting")
 
     def __init__(self, lane: Lane, guard: StreamGuard, view: JsonView | None) -> None:
         self.lane = lane
@@ -82,12 +82,27 @@ class _GuardedLane:
         self.total = 0
         self.released = 0
         self.is_closed = False
+        self.is_masked = False
+        """Whether a text was masked of which an attachment may yet tell."""
+        self.tail = ""
+        """What was pending when the lane was closed; a lane that goes on all the same begins with it."""
+
+    def go_on(self, tail: str) -> None:
+        """Begin behind `tail`, which has left: a match that began in it ends here."""
+        self.feed(tail)
+        self.total = self.released = len(tail)
 
     def feed(self, text: str) -> GuardStep:
         """What `text` changes, in offsets of the text as it came."""
         if self._view is None:
             return self._guard.feed(text)
         return self._raw(self._guard.feed(self._view.feed(text)), self._view)
+
+    def pending(self) -> str:
+        """The text that waits."""
+        return "".join(
+            event.text[max(0, self.released - begin) :] for event, begin in self.waiting if isinstance(event, TextDelta)
+        )
 
     def close(self) -> list[GuardStep]:
         """What the end of the lane changes."""
@@ -186,8 +201,12 @@ class AnswerFilter:
     def _text(self, event: TextDelta, out: list[Event]) -> bool:
         """Take a text; False where it completes a match that stops the answer."""
         lane = self._lanes.get(event.lane)
-        if lane is None or lane.is_closed:
+        if lane is None:
             lane = self._begin(event.lane, out)
+        elif lane.is_closed:
+            tail = lane.tail
+            lane = self._begin(event.lane, out)
+            lane.go_on(tail)
         step = lane.feed(event.text)
         begin = lane.total
         lane.total = end = begin + len(event.text)
@@ -225,14 +244,24 @@ class AnswerFilter:
                 self._decide(event.lane, Verdict(found.verdict.value), Action.MODIFY, found.class_code, found.rule)
                 return
         lane = self._lanes.get(event.lane)
-        if lane is not None and lane.waiting:
+        if lane is None:
+            out.append(event)
+        elif lane.waiting:
             lane.waiting.append((event, lane.total))
         else:
+            self._release_attached(lane, event, out)
+
+    @staticmethod
+    def _release_attached(lane: _GuardedLane, event: Attached, out: list[Event]) -> None:
+        """Let out what tells of a text, unless the text was masked: its tokens would spell what the mask hides."""
+        if not lane.is_masked:
             out.append(event)
+        lane.is_masked = False
 
     def _close_lanes(self, lanes: Iterable[_GuardedLane], out: list[Event]) -> None:
         for lane in lanes:
             if not lane.is_closed:
+                lane.tail = lane.pending()
                 for step in lane.close():
                     self._apply(lane, step, out)
 
@@ -246,7 +275,7 @@ class AnswerFilter:
             if isinstance(event, Attached):
                 if begin > step.release:
                     break
-                out.append(event)
+                self._release_attached(lane, event, out)
                 lane.waiting.popleft()
                 continue
             end = min(begin + len(event.text), step.release)
@@ -257,6 +286,7 @@ class AnswerFilter:
                 span = spans[0]
                 first, last = max(span.start, lane.released) - lane.released, min(span.end, end) - lane.released
                 text = text[:first] + MASK_CHARACTER * (last - first) + text[last:]
+                lane.is_masked = True
                 if span.end > end:
                     break
                 spans.popleft()

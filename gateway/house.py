@@ -19,6 +19,7 @@ import orjson
 from audit_log import AuditLog, Entry, new_record_id
 from complaints import CaseStore, ComplaintDesk
 from content_filter import ContentFilter, FilterHandle, IncidentStore, TermSet
+from content_filter.context import HttpCheck
 from gateway import __version__, policies
 from gateway import operator as operator_side
 from gateway import public as public_side
@@ -26,6 +27,7 @@ from gateway.disclosure import Disclosure
 from gateway.entropy import Entropy
 from gateway.home import Home
 from gateway.identity import Identifier
+from gateway.judging import Judging, Release
 from gateway.metrics import Meters
 from gateway.minors import MinorsDuty
 from gateway.operator.tokens import TokenStore
@@ -58,11 +60,16 @@ class House:
     ) -> None:
         """`upstream_url` overrides the settings' (the sample model gets its port late)."""
         self.settings = settings
-        self.clock = clock
+        self.clock: Callable[[], float] = clock
         self.entropy = Entropy()
         self.policy = policy = policies.load(settings.policy.use)
         self.labels: TextLabels = text_labels(settings, policy)
         self.filter: FilterHandle = FilterHandle(ContentFilter(TermSet.load(term_paths(settings))))
+        check = settings.content_filter.check
+        self.judging: Judging | None = None
+        if check.url:
+            service = HttpCheck(check.url, check.timeout_s)
+            self.judging = Judging(service, Release(check.release), check.hold_chars, check.hold_s)
         jwt = settings.identity.jwt
         hs256 = (
             secret(jwt.secret_env, "identity.jwt.secret_env").get_secret_value().encode() if jwt.secret_env else None
@@ -101,6 +108,8 @@ class House:
     async def close(self) -> None:
         """Give everything back."""
         await self.upstream.close()
+        if self.judging is not None:
+            await self.judging.check.close()
         await self.identifier.close()
         await self.state.close()
         await self.log.aclose()

@@ -18,6 +18,7 @@ from gateway.decisions import Decision
 from gateway.events import Event
 from gateway.exchange import Exchange
 from gateway.filtering import AnswerFilter, PromptFilter
+from gateway.judging import AnswerJudge, PromptJudge
 from gateway.notices import NoticesInAnswer
 from gateway.text_labels import LabelAnswer
 
@@ -71,14 +72,17 @@ class AnswerDuty(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One step of the way. `request` makes the duty once for the house, `answer` makes it for each exchange."""
+    """One step of the way. `request` makes the duty once for the house, `answer` makes it for each exchange.
+
+    `answer` gives None where the settings leave the stage out.
+    """
 
     name: str
     side: Side
     does: str
     on_error: FailureRule
     request: Callable[[House], RequestDuty] | None = None
-    answer: Callable[[House, Exchange], AnswerDuty] | None = None
+    answer: Callable[[House, Exchange], AnswerDuty | None] | None = None
 
     @property
     def key(self) -> str:
@@ -115,6 +119,13 @@ WAY: tuple[Stage, ...] = (
         FailureRule.REFUSE,
         request=lambda house: PromptFilter(house.filter),
     ),
+    Stage(
+        "judge prompt",
+        Side.REQUEST,
+        "what people and tools say, by the check that needs context, where one is set",
+        FailureRule.REFUSE,
+        request=lambda house: PromptJudge(house.judging),
+    ),
     Stage("forward", Side.MODEL, "the model is called with what was checked", FailureRule.UPSTREAM_ERROR),
     Stage(
         "filter answer",
@@ -122,6 +133,15 @@ WAY: tuple[Stage, ...] = (
         "every lane of the answer through the exact guard; a hit cancels the model's call",
         FailureRule.STOP,
         answer=lambda house, exchange: AnswerFilter(exchange, exchange.filter or house.filter.current),
+    ),
+    Stage(
+        "judge answer",
+        Side.ANSWER,
+        "sentence by sentence, by the check that needs context, where one is set; late verdicts stop and retract",
+        FailureRule.STOP,
+        answer=lambda house, exchange: (
+            None if house.judging is None else AnswerJudge(exchange, house.judging, house.clock)
+        ),
     ),
     Stage(
         "label",

@@ -29,6 +29,9 @@ _STRENGTH = {
     Action.REFUSE: 5,
     Action.STOP: 6,
 }
+MOST_LANES = 64
+"""A record has a size; an answer with more lanes than this says how much left in all."""
+
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+-]{0,127}")
 """A client names the model; a name that is not shaped like one may hold anything and is not recorded."""
 
@@ -79,6 +82,11 @@ class Recorder:
         if exchange.upstream_status:
             fields["upstream_status"] = exchange.upstream_status
         fields["released_chars"] = exchange.released_chars
+        if exchange.outcome is Outcome.STOPPED and exchange.delivered:
+            fields["released"] = [
+                {"choice": lane.choice, "channel": lane.channel.value, "item": lane.item, "chars": chars}
+                for lane, chars in exchange.delivered.items()
+            ][:MOST_LANES]
         if exchange.input_tokens >= 0:
             fields["tokens"] = {"in": exchange.input_tokens, "out": exchange.output_tokens}
         ended_at = self._clock()

@@ -19,16 +19,17 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from audit_log import AuditError, new_record_id
+from gateway.answer_chain import AnswerChain, DutyBroken
 from gateway.decisions import Action, Decision, Refusal, Verdict
-from gateway.events import End, Event, Usage
+from gateway.events import Event
 from gateway.exchange import Exchange, Outcome
 from gateway.language import language_of_prompt
 from gateway.messages import MESSAGES
-from gateway.notices import NoticesInAnswer
-from gateway.pipeline import AnswerDuty, FailureRule, Side, Stage
+from gateway.pipeline import FailureRule, Side, Stage
 from gateway.state import StateError
+from gateway.streaming import StreamedAnswer, failure_of
 from gateway.upstream import UpstreamAnswer, UpstreamFailure
-from gateway.wires.interfaces import AnswerWriter, BadAnswer, BadRequest, Wire
+from gateway.wires.interfaces import BadAnswer, BadRequest, Wire
 
 if TYPE_CHECKING:
     from gateway.house import House
@@ -39,10 +40,6 @@ _WATCH_AFTER_S = 0.05
 """A client is watched for hanging up once its answer takes this long: a task for every short exchange costs more."""
 
 _NO_STORE = (b"cache-control", b"no-store")
-
-
-class _DutyBroken(Exception):
-    """A stage broke while an answer went through it."""
 
 
 class _Abandoned(Exception):
@@ -189,7 +186,7 @@ class _Passage:
             log.warning("upstream_failed", record=exchange.record_id, code=failure.code)
             exchange.outcome = Outcome.UPSTREAM_FAILED
             await self._whole(failure.status, wire.error(failure.status, failure.code, failure.message))
-        except _DutyBroken:
+        except DutyBroken:
             exchange.outcome = Outcome.FAILED
             message = MESSAGES["duty_failed"][language_of_prompt(exchange)]
             await self._whole(503, wire.error(503, "duty_failed", message))
@@ -303,120 +300,68 @@ class _Passage:
         await self._whole(status, body, upstream_headers=headers)
 
     async def _plain(self, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-        exchange = self.exchange
+        exchange, house = self.exchange, self.house
         assert exchange.prompt is not None
-        exchange.answered_at = self.house.clock()
-        if self.house.recorder.keeps_bodies:
+        exchange.answered_at = house.clock()
+        if house.recorder.keeps_bodies:
             exchange.kept.append(body)
-        duties = self._duties()
+        chain = self._chain()
         writer = self.wire.writer(exchange)
+        late: list[Event] = []
+        if chain.judge is not None:
+
+            async def released(events: list[Event]) -> None:
+                late.extend(chain.behind_judge(events))
+
+            chain.judge.emit = released
         try:
-            reader = self.wire.reader(exchange.prompt, self.house.settings.limits.event_bytes)
-            events = [*reader.feed(body), *reader.close()]
-            out = writer.write(self._through(duties, events))
+            reader = self.wire.reader(exchange.prompt, house.settings.limits.event_bytes)
+            events = chain.through([*reader.feed(body), *reader.close()])
+            await chain.settled()
+            out = writer.write([*events, *late])
         except BadAnswer as error:
-            raise _failure(error) from None
-        self._decided(duties)
+            raise failure_of(error) from None
+        finally:
+            chain.close()
+        self._decided(chain)
         if exchange.outcome is Outcome.OPEN:
             exchange.outcome = Outcome.COMPLETED
-        status = getattr(writer, "status", 200)
+        status = getattr(writer, "status", 200)  # a wire may have no words but an error for an answer that was stopped
         await self._whole(status, out, upstream_headers=headers, content_type=writer.content_type)
-        added = self.house.clock() - exchange.answered_at + exchange.asked_at - exchange.started_at
-        self.house.meters.added_duration.observe(added, self.wire.name)
-        await self._after(duties)
+        added = house.clock() - exchange.answered_at + exchange.asked_at - exchange.started_at
+        house.meters.added_duration.observe(added, self.wire.name)
+        await self._after(chain)
 
     async def _stream(self, answer: UpstreamAnswer) -> None:
         exchange, house = self.exchange, self.house
-        assert exchange.prompt is not None and self.opening is not None
+        assert exchange.prompt is not None
         reader = self.wire.reader(exchange.prompt, house.settings.limits.event_bytes)
         if answer.content_type != getattr(reader, "media_type", "text/event-stream"):
             raise UpstreamFailure("upstream_invalid", 502)
         writer = self.wire.writer(exchange)
-        duties = self._duties()
-        touch_at = house.clock() + house.minors.touch_every_s
-        last = b""
-        try:
-            async for data in answer.chunks():
-                if house.recorder.keeps_bodies:
-                    exchange.kept.append(data)
-                events = self._through(duties, reader.feed(data))
-                out = writer.write(events)
-                if events and isinstance(events[-1], End):
-                    last = out
-                    break
-                if out:
-                    await self._send_part(out, writer, answer)
-                if exchange.person.is_protected and house.clock() >= touch_at:
-                    await self._count_use()
-                    touch_at = house.clock() + house.minors.touch_every_s
-            else:
-                last = writer.write(self._through(duties, reader.close()))
-            if exchange.outcome is Outcome.OPEN:
-                exchange.outcome = Outcome.COMPLETED
-        except BadAnswer as error:
-            last = self._break_off(_failure(error), duties, writer)
-        except UpstreamFailure as failure:
-            last = self._break_off(failure, duties, writer)
-        except _DutyBroken:
-            if not self.is_begun:
-                raise
-            exchange.outcome = Outcome.FAILED
-            last = writer.broken("duty_failed", MESSAGES["duty_failed"][language_of_prompt(exchange)])
-        answer.cancel()
-        self._decided(duties)
+        chain = self._chain()
+
+        async def send(out: bytes) -> None:
+            await self._begin(writer.content_type, answer.headers())
+            await self.send({"type": "http.response.body", "body": out, "more_body": True})
+
+        last = await StreamedAnswer(house, exchange, answer, reader, writer, chain, send, self._count_use).run()
+        self._decided(chain)
         house.meters.stream_holdback.observe(float(exchange.most_held))
         await self._begin(writer.content_type, answer.headers())
         await self._close()
         await self.send({"type": "http.response.body", "body": last})
-        await self._after(duties)
+        await self._after(chain)
 
-    def _break_off(
-        self, failure: UpstreamFailure, duties: list[tuple[Stage, AnswerDuty]], writer: AnswerWriter
-    ) -> bytes:
-        """The end of a stream that the upstream broke off. What waited in the guard can be no match any more."""
-        if not self.is_begun:
-            raise failure
-        log.warning("upstream_failed", record=self.exchange.record_id, code=failure.code)
-        self.exchange.outcome = Outcome.UPSTREAM_FAILED
-        out = b""
-        for position, (_, duty) in enumerate(duties):
-            events = duty.flush()
-            for _, later in duties[position + 1 :]:
-                events = later.feed(events)
-            out += writer.write(events)
-        return out + writer.broken(failure.code, failure.message)
+    def _chain(self) -> AnswerChain:
+        return AnswerChain(self.house, self.exchange, self.runner.answer_stages, self._broken)
 
-    def _duties(self) -> list[tuple[Stage, AnswerDuty]]:
-        if not self.exchange.is_generative:
-            return []
-        made = []
-        for stage in self.runner.answer_stages:
-            assert stage.answer is not None
-            made.append((stage, stage.answer(self.house, self.exchange)))
-        return made
-
-    def _through(self, duties: list[tuple[Stage, AnswerDuty]], events: list[Event]) -> list[Event]:
-        if not events:
-            return events
-        for event in events:
-            if isinstance(event, Usage):
-                self.exchange.input_tokens, self.exchange.output_tokens = event.input_tokens, event.output_tokens
-        for stage, duty in duties:
-            try:
-                events = duty.feed(events)
-            except Exception as error:  # the rule of the pipeline: a broken duty stops the answer
-                self.exchange.decide(self._broken(stage, error, Action.STOP))
-                raise _DutyBroken from error
-        return events
-
-    def _decided(self, duties: list[tuple[Stage, AnswerDuty]]) -> None:
+    def _decided(self, chain: AnswerChain) -> None:
         meters = self.house.meters
-        for _, duty in duties:
-            decision = duty.decision()
-            if decision is not None:
-                self.exchange.decide(decision)
-                if decision.action is Action.LABEL:
-                    meters.labels_applied.inc("explicit", decision.reason)
+        for decision in chain.decisions():
+            self.exchange.decide(decision)
+            if decision.action is Action.LABEL:
+                meters.labels_applied.inc("explicit", decision.reason)
         if self.exchange.label is not None:
             meters.labels_applied.inc("implicit", "text")
 
@@ -464,11 +409,6 @@ class _Passage:
         headers = [*self._headers(content_type, upstream), (b"x-accel-buffering", b"no")]
         await self.send({"type": "http.response.start", "status": 200, "headers": headers})
 
-    async def _send_part(self, out: bytes, writer: AnswerWriter, answer: UpstreamAnswer) -> None:
-        if not self.is_begun:
-            await self._begin(writer.content_type, answer.headers())
-        await self.send({"type": "http.response.body", "body": out, "more_body": True})
-
     # The record.
 
     async def _close(self) -> None:
@@ -503,10 +443,10 @@ class _Passage:
         await self.send({"type": "http.response.start", "status": 503, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})
 
-    async def _after(self, duties: list[tuple[Stage, AnswerDuty]]) -> None:
+    async def _after(self, chain: AnswerChain) -> None:
         """What follows an answer that has left: who was told, and how long a protected person used the service."""
         exchange = self.exchange
-        if exchange.head_notice and any(isinstance(duty, NoticesInAnswer) and duty.is_told for _, duty in duties):
+        if exchange.head_notice and chain.is_told:
             await self.house.disclosure.mark_told(exchange.person)
         if exchange.person.is_protected:
             await self._count_use()
@@ -519,10 +459,6 @@ class _Passage:
         except StateError as error:
             log.error("use_not_counted", record=self.exchange.record_id, error=type(error).__name__)
             self.house.meters.duty_errors.inc("minors", FailureRule.REFUSE.value)
-
-
-def _failure(error: BadAnswer) -> UpstreamFailure:
-    return UpstreamFailure("upstream_incomplete" if error.code == "incomplete" else "upstream_invalid", 502)
 
 
 def _too_large(limit: int) -> BadRequest:

@@ -123,10 +123,32 @@ class Identity(Section):
     default_tz: str = "Asia/Shanghai"
 
 
+class ContextCheckSettings(Section):
+    """A service that judges texts in their context, and how answers wait for it.
+
+    `release` is strict (text leaves after its verdict), hold (at most `hold_chars` characters or `hold_s` seconds
+    behind), or concurrent (text leaves at once; a late verdict stops the answer and names what to take back).
+    """
+
+    url: str = ""
+    timeout_s: Seconds = 5.0
+    release: Literal["strict", "hold", "concurrent"] = "strict"
+    hold_chars: Annotated[int, Field(ge=1, le=100_000)] = 200
+    hold_s: Seconds = 1.0
+
+    @field_validator("url")
+    @classmethod
+    def _http(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("expected an http:// or https:// URL, or nothing")
+        return value
+
+
 class ContentFilterSettings(Section):
     """The term files, relative to the configuration file, and what people read when an answer is stopped."""
 
     terms: tuple[str, ...] = ()
+    check: ContextCheckSettings = ContextCheckSettings()
 
 
 class Minors(Section):
@@ -163,6 +185,7 @@ class Limits(Section):
     answer_body_bytes: Annotated[int, Field(ge=1_024, le=1_073_741_824)] = 64 * 1024 * 1024
     event_bytes: Annotated[int, Field(ge=1_024, le=1_073_741_824)] = 16 * 1024 * 1024
     body_timeout_s: Seconds = 60.0
+    keep_alive_s: Seconds = 15.0
 
 
 class Server(Section):

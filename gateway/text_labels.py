@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway.decisions import Action, Decision, Verdict
-from gateway.events import Attached, Channel, Event, Finish, Lane, TextDelta
+from gateway.events import Attached, Channel, End, Event, Finish, Lane, TextDelta
 from gateway.exchange import Exchange
 from labeling import AigcLabel, TextLabel, TextLabeler
 
@@ -106,6 +106,11 @@ class LabelAnswer:
                     out.append(event)
             elif isinstance(event, Finish):
                 self._close(event.choice, out)
+                out.append(event)
+            elif isinstance(event, End):
+                # Some upstreams end an answer without a word about its choices.
+                for choice in dict.fromkeys(lane.choice for lane in self._lanes):
+                    self._close(choice, out)
                 out.append(event)
             else:
                 out.append(event)

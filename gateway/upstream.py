@@ -66,6 +66,7 @@ _MESSAGES = {
     "upstream_incomplete": "The model behind this service broke off its answer. Try again.",
     "upstream_invalid": "The model behind this service sent an answer that cannot be read. Try again later.",
     "upstream_too_large": "The model behind this service sent more than this gateway accepts.",
+    "unlabelled_media": "Pictures, sound and film are not served until their labels are configured. Ask for text.",
 }
 
 
@@ -160,9 +161,7 @@ class Upstream:
         """Close all connections."""
         await self._session.close()
 
-    def forwarded(
-        self, headers: Iterable[tuple[bytes, bytes]], key_header: str = "authorization"
-    ) -> CIMultiDict[str]:
+    def forwarded(self, headers: Iterable[tuple[bytes, bytes]], key_header: str = "authorization") -> CIMultiDict[str]:
         """The client's headers as the model gets them: none of ours, none of this hop's. Where the gateway has a key of
         its own for the model, it stands in `key_header` and no key of the client's goes on."""
         out: CIMultiDict[str] = CIMultiDict()

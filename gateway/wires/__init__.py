@@ -8,11 +8,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.wires import (
+    anthropic_messages,
+    dashscope,
+    gemini,
     ollama,
+    openai_audio,
     openai_chat,
+    openai_completions,
     openai_embeddings,
+    openai_files,
+    openai_images,
     openai_models,
     openai_moderations,
+    openai_responses,
+    openai_videos,
 )
 from gateway.wires.interfaces import AnswerReader, AnswerWriter, BadAnswer, BadRequest, Call, Wire
 
@@ -30,17 +39,62 @@ class Route:
 
 
 _MODELS = openai_models.OpenAIModels()
+_DASHSCOPE = dashscope.DashScopeGeneration()
+_BATCHED: Mapping[str, Wire] = {
+    openai_chat.PATH: openai_chat.OpenAIChat(),
+    openai_completions.PATH: openai_completions.OpenAICompletions(),
+    openai_responses.PATH: openai_responses.OpenAIResponses(),
+    openai_embeddings.PATH: openai_embeddings.OpenAIEmbeddings(),
+    openai_moderations.PATH: openai_moderations.OpenAIModerations(),
+}
+"""What a batch may ask."""
 
 ROUTES: tuple[Route, ...] = (
     Route("POST", openai_chat.PATH, openai_chat.OpenAIChat()),
     Route("GET", openai_models.PATH, _MODELS),
+    Route("POST", openai_completions.PATH, openai_completions.OpenAICompletions()),
+    Route("POST", openai_responses.PATH, openai_responses.OpenAIResponses()),
+    Route("POST", openai_responses.TOKENS_PATH, openai_responses.ResponseInputTokens()),
+    Route("GET", openai_responses.STORED_PATH, openai_responses.StoredResponse("GET"), is_pattern=True),
+    Route("POST", openai_responses.CANCEL_PATH, openai_responses.StoredResponse("POST"), is_pattern=True),
+    Route("GET", openai_responses.ITEMS_PATH, openai_responses.ResponseInputItems(), is_pattern=True),
+    Route("DELETE", openai_responses.STORED_PATH, openai_responses.DeletedResponse(), is_pattern=True),
     Route("POST", openai_embeddings.PATH, openai_embeddings.OpenAIEmbeddings()),
     Route("POST", openai_moderations.PATH, openai_moderations.OpenAIModerations()),
+    Route("POST", openai_images.GENERATIONS_PATH, openai_images.OpenAIImages()),
+    *(Route("POST", path, openai_images.OpenAIImageForms()) for path in openai_images.FORM_PATHS),
+    Route("POST", openai_audio.SPEECH_PATH, openai_audio.OpenAISpeech()),
+    *(Route("POST", path, openai_audio.OpenAITranscripts()) for path in openai_audio.TRANSCRIPT_PATHS),
+    Route("POST", openai_files.FILES_PATH, openai_files.OpenAIFileUpload(_BATCHED)),
+    Route("GET", openai_files.FILES_PATH, openai_files.OpenAIFiles("GET")),
+    Route("GET", openai_files.FILE_PATH, openai_files.OpenAIFiles("GET"), is_pattern=True),
+    Route("DELETE", openai_files.FILE_PATH, openai_files.OpenAIFiles("DELETE"), is_pattern=True),
+    Route("GET", openai_files.CONTENT_PATH, openai_files.OpenAIFileContent(), is_pattern=True),
+    Route("POST", openai_files.BATCHES_PATH, openai_files.OpenAIBatches(tuple(_BATCHED))),
+    Route("GET", openai_files.BATCHES_PATH, openai_files.OpenAIFiles("GET")),
+    Route("GET", openai_files.BATCH_PATH, openai_files.OpenAIFiles("GET"), is_pattern=True),
+    Route("POST", openai_files.CANCEL_PATH, openai_files.OpenAIFiles("POST"), is_pattern=True),
+    Route("POST", openai_videos.PATH, openai_videos.OpenAIVideos()),
+    Route("POST", openai_videos.REMIX_PATH, openai_videos.OpenAIVideos(), is_pattern=True),
+    Route("GET", openai_videos.PATH, openai_videos.OpenAIVideoTasks("GET")),
+    Route("GET", openai_videos.VIDEO_PATH, openai_videos.OpenAIVideoTasks("GET"), is_pattern=True),
+    Route("DELETE", openai_videos.VIDEO_PATH, openai_videos.OpenAIVideoTasks("DELETE"), is_pattern=True),
+    Route("GET", openai_videos.CONTENT_PATH, openai_videos.OpenAIVideoContent(), is_pattern=True),
+    Route("POST", dashscope.TEXT_PATH, _DASHSCOPE),
+    Route("POST", dashscope.MULTIMODAL_PATH, _DASHSCOPE),
+    Route("POST", dashscope.IMAGE_PATH, dashscope.DashScopeImageTask()),
+    Route("GET", dashscope.TASK_PATH, dashscope.DashScopeTasks(), is_pattern=True),
     Route("POST", ollama.CHAT_PATH, ollama.OllamaChat()),
     Route("POST", ollama.GENERATE_PATH, ollama.OllamaGenerate()),
     *(Route("POST", path, ollama.OllamaPassed("ollama_embeddings", "POST")) for path in ollama.EMBED_PATHS),
     *(Route("GET", path, ollama.OllamaPassed("ollama_models", "GET")) for path in ollama.LIST_PATHS),
     Route("POST", ollama.SHOW_PATH, ollama.OllamaPassed("ollama_models", "POST")),
+    Route("POST", anthropic_messages.PATH, anthropic_messages.AnthropicMessages()),
+    Route("POST", anthropic_messages.COUNT_PATH, anthropic_messages.AnthropicCountTokens()),
+    Route("POST", gemini.PATH, gemini.Gemini(), is_pattern=True),
+    Route("POST", gemini.COUNT_PATH, gemini.GeminiCountTokens(), is_pattern=True),
+    Route("GET", gemini.MODELS_PATH, gemini.GeminiModels()),
+    Route("GET", gemini.MODEL_PATH, gemini.GeminiModels(), is_pattern=True),
     Route("GET", r"/v1/models/[A-Za-z0-9._:/+-]{1,256}", _MODELS, is_pattern=True),
 )
 

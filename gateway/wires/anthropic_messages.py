@@ -6,7 +6,10 @@ in the answer text, thinking, tool names and input, citations, results of tools 
 of a field that this codec does not know. Unknown fields go through; an event that passes unchanged goes out as the
 bytes that came in. How blocks, labels and signatures go together is told in `anthropic_messages_answer`.
 
-Source: Anthropic's API reference, Messages and Streaming Messages, version 2023-06-01.
+Source: Anthropic's API reference, Messages and Streaming Messages, versions 2023-06-01 and 2026-10-21. The later
+refuses some requests that the earlier took (sampling parameters, documents of the assistant, citations of the user);
+the model's side says so. Answers are the same. Official SDKs put their key into `x-api-key` or, in the releases that
+speak the later version, send it as a bearer token: either goes on.
 """
 
 from __future__ import annotations
@@ -20,7 +23,8 @@ from gateway.decisions import Refusal
 from gateway.events import Channel, End, Event, Finish, Lane, TextDelta
 from gateway.exchange import Exchange, Prompt, PromptText
 from gateway.wires.anthropic_errors import error_body
-from gateway.wires.anthropic_messages_answer import MessageReader, MessageWriter, StreamReader, StreamWriter
+from gateway.wires.anthropic_messages_answer import MessageReader, StreamReader
+from gateway.wires.anthropic_messages_writer import MessageWriter, StreamWriter
 from gateway.wires.base64_text import decoded_text
 from gateway.wires.fields import Field
 from gateway.wires.interfaces import AnswerReader, AnswerWriter, BadRequest, Call
@@ -105,9 +109,7 @@ class AnthropicMessages:
 
     def call(self, path: str, query: str, prompt: Prompt) -> Call:
         """The request for the model, made from what was checked."""
-        return Call(
-            "POST", path + ("?" + query if query else ""), orjson.dumps(prompt.body), key_header=KEY_HEADER
-        )
+        return Call("POST", path + ("?" + query if query else ""), orjson.dumps(prompt.body), key_header=KEY_HEADER)
 
     def reader(self, prompt: Prompt, event_bytes: int) -> AnswerReader:
         """A reader of events or of one message."""
@@ -136,7 +138,7 @@ class AnthropicCountTokens(AnthropicMessages):
 
     name = "anthropic_count_tokens"
     is_generative = False
-    FIELDS = (*_REQUEST_FIELDS, Field("< input_tokens", "passed"))
+    FIELDS: ClassVar[tuple[Field, ...]] = (*_REQUEST_FIELDS, Field("< input_tokens", "passed"))
 
     def read_request(self, path: str, query: str, body: bytes) -> Prompt:
         """The same request; the answer is never a stream."""

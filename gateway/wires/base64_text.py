@@ -50,6 +50,4 @@ class EncodedSlot(ObjectSlot):
 
     def put(self, value: Any) -> None:
         """The text, encoded; as it came where it did not change."""
-        self.container[self.key] = (
-            self._data if value == self.value else base64.b64encode(str(value).encode()).decode()
-        )
+        self.container[self.key] = self._data if value == self.value else base64.b64encode(str(value).encode()).decode()

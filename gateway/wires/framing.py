@@ -18,15 +18,20 @@ import orjson
 from gateway.events import Attached, End, Event, Finish, Lane, TextDelta
 from gateway.exchange import Exchange
 from gateway.wires.frames import Attachment, Ending, Frame, Lanes, Path, Slot, unknown_texts
+from gateway.wires.interfaces import BadAnswer
 from gateway.wires.json_text import Surrogates
 
 
 def encoded(tree: Mapping[str, Any]) -> bytes:
-    """`tree` as JSON. Integers beyond 64 bits are kept, which orjson alone would refuse."""
+    """`tree` as JSON. Integers beyond 64 bits are kept, which orjson alone would refuse. Raises `BadAnswer`."""
     try:
         return orjson.dumps(tree)
     except TypeError:
+        pass
+    try:
         return json.dumps(tree, separators=(",", ":")).encode()
+    except RecursionError:
+        raise BadAnswer("nested_too_deeply") from None
 
 
 class TextFinder:
@@ -57,11 +62,11 @@ class TextFinder:
         for container, key, text, at in unknown_texts(value, path, known):
             yield from self.text(frame, self._lanes.other(choice, at), container, key, text, at)
 
-    def close(self) -> list[Event]:
-        """Replacement characters for halves of pairs that never came."""
-        late = [TextDelta(lane, text) for lane, halves in self._surrogates.items() if (text := halves.close())]
-        self._surrogates.clear()
-        return list(late)
+    def close(self, choice: int | None = None) -> list[Event]:
+        """Replacement characters for halves of pairs that never came: of `choice`, which ends, or of all."""
+        ended = [lane for lane in self._surrogates if choice is None or lane.choice == choice]
+        late = ((lane, self._surrogates.pop(lane).close()) for lane in ended)
+        return [TextDelta(lane, text) for lane, text in late if text]
 
 
 class StreamFrames(ABC):
@@ -121,6 +126,11 @@ class StreamFrames(ABC):
     def write(self, events: Sequence[Event]) -> bytes:
         """The bytes of `events`."""
         out: list[bytes] = []
+        if not self.is_begun:
+            # A duty may write before the first frame, in the names of the answer that this frame tells.
+            first = next((frame for event in events if (frame := frame_of(event)) is not None), None)
+            if first is not None:
+                self.learn(first)
         position, count = 0, len(events)
         while position < count:
             event = events[position]
@@ -291,7 +301,8 @@ class WholeDocument(ABC):
                 if event.carrier is None:
                     self._replaced[event.choice] = event.reason
             elif isinstance(event, End):
-                out = encoded(self._document(event.carrier))
+                # A reader gives the frame, so that a stopped answer's texts beside its choices are emptied as well.
+                out = encoded(self._document(event.carrier.tree if isinstance(event.carrier, Frame) else event.carrier))
         return out
 
     def _say(self, event: TextDelta) -> None:

@@ -14,27 +14,52 @@ from typing import Any, NoReturn
 
 import orjson
 
-_MAX_STRINGS_DEPTH = 256
+_MAX_DEPTH = 128
+"""What is accepted must be written again, to its reader and into a sealed body, and orjson writes 254 levels."""
+
+_MAX_STRINGS_DEPTH = 200
 
 
 def loads_request(data: bytes) -> Any:
     """A client's JSON. Raises `ValueError` without any part of the text in its message."""
     try:
-        return orjson.loads(data)
+        value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise ValueError(f"not valid JSON at line {error.lineno}, column {error.colno}") from None
+    return _not_too_deep(value, data)
+
+
+def _not_too_deep(value: Any, data: bytes) -> Any:
+    """`value`, read from `data`. Raises `ValueError` where it could not be written again."""
+    if data.count(b"[") + data.count(b"{") > _MAX_DEPTH and _is_too_deep(value):
+        raise ValueError("nested too deeply")
+    return value
+
+
+def _is_too_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        level = [
+            item
+            for outer in level
+            for item in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(item, (dict, list))
+        ]
+        if not level:
+            return False
+    return True
 
 
 def loads_event(data: bytes) -> Any:
     """An upstream's JSON, lone surrogates allowed. Raises `ValueError`."""
     try:
-        return orjson.loads(data)
+        value = orjson.loads(data)
     except orjson.JSONDecodeError:
-        pass
-    try:
-        return json.loads(data, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        raise ValueError("not valid JSON") from None
+        try:
+            value = json.loads(data, parse_constant=_no_constant)
+        except (ValueError, RecursionError):
+            raise ValueError("not valid JSON") from None
+    return _not_too_deep(value, data)
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -51,7 +51,7 @@ class OllamaChat:
 
     name = "ollama_chat"
     is_generative = True
-    FIELDS = (
+    FIELDS: tuple[Field, ...] = (
         Field("messages[].content", "looked_at"),
         Field("messages[].thinking, tool_name, tool_calls[]", "looked_at", "keys and strings of arguments"),
         Field("messages[].images[]", "passed", "media"),
@@ -99,7 +99,7 @@ class OllamaGenerate:
 
     name = "ollama_generate"
     is_generative = True
-    FIELDS = (
+    FIELDS: tuple[Field, ...] = (
         Field("prompt, suffix, system, template", "looked_at"),
         Field("format, options", "looked_at", "every string, keys included"),
         Field("images[]", "passed", "media"),

@@ -18,6 +18,7 @@ from gateway.wires.frames import Attachment, Ending, Frame, Path, built, joined_
 from gateway.wires.framing import StreamFrames, TextFinder, WholeDocument, encoded
 from gateway.wires.interfaces import BadAnswer
 from gateway.wires.json_text import loads_event
+from gateway.wires.media import UNLABELLED
 from gateway.wires.ndjson import LineReader
 
 _COUNTS = (
@@ -75,7 +76,7 @@ class _AnswerReader(TextFinder):
         if tree.get("error"):
             raise BadAnswer("error_in_answer")
         if tree.get("image"):
-            raise BadAnswer("media_cannot_be_labelled")
+            raise BadAnswer(UNLABELLED)
         if "context" in tree:
             del tree["context"]
             raw = b""
@@ -100,7 +101,7 @@ class _AnswerReader(TextFinder):
         reason = tree.get("done_reason")
         events.append(Finish(0, str(reason or "stop"), Ending(ending, ending.tree, "done", True)))
         events.append(Usage(_count(tree, "prompt_eval_count"), _count(tree, "eval_count")))
-        events.append(End(None if is_line else tree))
+        events.append(End(None if is_line else frame))
         return events
 
     def _texts(self, frame: Frame, tree: dict[str, Any]) -> Iterator[Event]:
@@ -121,7 +122,7 @@ class _AnswerReader(TextFinder):
 
     def _message(self, frame: Frame, message: dict[str, Any]) -> Iterator[Event]:
         if message.get("images"):
-            raise BadAnswer("media_cannot_be_labelled")
+            raise BadAnswer(UNLABELLED)
         yield from self._field(frame, _THINKING, message, "thinking", ("message",))
         yield from self._field(frame, _ANSWER, message, "content", ("message",))
         if not message.keys() <= _KNOWN_MESSAGE:

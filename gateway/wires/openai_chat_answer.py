@@ -30,6 +30,9 @@ _DOCUMENT_CHOICE = -1
 _KNOWN_DOCUMENT = frozenset(
     {"id", "object", "created", "model", "system_fingerprint", "service_tier", "usage", "choices", "obfuscation"}
 )
+_REPEATED = ("id", "object", "created", "model", "system_fingerprint", "service_tier")
+"""Members of the document that every chunk repeats; a text that is guarded may not be among them."""
+
 _KNOWN_CHOICE = frozenset({"index", "delta", "message", "finish_reason", "logprobs"})
 _KNOWN_MESSAGE = frozenset({*_TEXT_FIELDS, "role", "tool_calls", "function_call"})
 _KNOWN_CALL = frozenset({"index", "id", "type", "function", "custom"})
@@ -48,6 +51,8 @@ class _DocumentReader(TextFinder):
         self._message_key = message_key
         self._open: set[int] = set()
         self.has_choices = False
+        self.frame: Frame | None = None
+        """The document that was read last."""
         self._answer_lanes: dict[int, Lane] = {}
 
     @property
@@ -59,7 +64,7 @@ class _DocumentReader(TextFinder):
         """The events of one document. Raises `BadAnswer`."""
         if not isinstance(tree, dict):
             raise BadAnswer("not_an_object")
-        frame = Frame(tree, raw)
+        self.frame = frame = Frame(tree, raw)
         choices = tree.get("choices")
         if choices is not None and not isinstance(choices, list):
             raise BadAnswer("bad_choices")
@@ -82,7 +87,7 @@ class _DocumentReader(TextFinder):
     def _choice(self, frame: Frame, choice: dict[str, Any], endings: list[Finish]) -> Iterator[Event]:
         index = choice.get("index", 0)
         message = choice.get(self._message_key)
-        if not isinstance(index, int) or not (message is None or isinstance(message, dict)):
+        if not isinstance(index, int) or index < 0 or not (message is None or isinstance(message, dict)):
             raise BadAnswer("bad_choice")
         self.has_choices = True
         self._open.add(index)
@@ -96,6 +101,7 @@ class _DocumentReader(TextFinder):
             yield from self.unknown(frame, choice, (), _KNOWN_CHOICE | _NOT_TEXT, index)
         reason = choice.get("finish_reason")
         if reason is not None:
+            yield from self.close(index)
             self._open.discard(index)
             endings.append(Finish(index, str(reason), Ending(frame, choice, "finish_reason", reason)))
 
@@ -111,11 +117,16 @@ class _DocumentReader(TextFinder):
                     yield from self.text(frame, lane, message, field, value, (field,))
             elif value is not None:
                 unknown.add(field)  # a list of parts, say: every string in it is guarded
-        for position, call in enumerate(message.get("tool_calls") or ()):
+        calls = message.get("tool_calls") or ()
+        if not isinstance(calls, (list, tuple)):
+            raise BadAnswer("bad_tool_call")
+        for position, call in enumerate(calls):
             yield from self._tool_call(frame, index, position, call)
         legacy = message.get("function_call")
         if isinstance(legacy, dict):
             yield from self._function(frame, index, _FUNCTION_CALL_ITEM, legacy, ("function_call",))
+        elif legacy is not None:
+            unknown.add("function_call")
         if unknown or not message.keys() <= _KNOWN_MESSAGE:
             yield from self.unknown(frame, message, (), (_KNOWN_MESSAGE | _NOT_TEXT) - unknown, index)
 
@@ -125,12 +136,15 @@ class _DocumentReader(TextFinder):
         item = call.get("index", position)
         if not isinstance(item, int):
             raise BadAnswer("bad_tool_call")
+        unknown: set[str] = set()
         for kind in ("function", "custom"):
             function = call.get(kind)
             if isinstance(function, dict):
                 yield from self._function(frame, index, item, function, ("tool_calls", At(item), kind))
-        if not call.keys() <= _KNOWN_CALL:
-            yield from self.unknown(frame, call, ("tool_calls", At(item)), _KNOWN_CALL, index)
+            elif function is not None:
+                unknown.add(kind)
+        if unknown or not call.keys() <= _KNOWN_CALL:
+            yield from self.unknown(frame, call, ("tool_calls", At(item)), _KNOWN_CALL - unknown, index)
 
     def _function(self, frame: Frame, index: int, item: int, function: dict[str, Any], path: Path) -> Iterator[Event]:
         name = function.get("name")
@@ -142,8 +156,9 @@ class _DocumentReader(TextFinder):
             if isinstance(value, str) and value:
                 lane = Lane(index, Channel.TOOL_ARGUMENTS, item)
                 yield from self.text(frame, lane, function, key, value, (*path, key))
-        if not function.keys() <= _KNOWN_FUNCTION:
-            yield from self.unknown(frame, function, path, _KNOWN_FUNCTION, index)
+        unknown = {key for key in _KNOWN_FUNCTION if not isinstance(function.get(key, ""), str)}
+        if unknown or not function.keys() <= _KNOWN_FUNCTION:
+            yield from self.unknown(frame, function, path, _KNOWN_FUNCTION - unknown, index)
 
 
 def _tokens(usage: Mapping[str, Any], key: str) -> int:
@@ -216,7 +231,7 @@ class CompletionReader:
         events = document.document(tree, raw)
         if not document.has_choices:
             raise BadAnswer("no_choices")
-        return [*events, *document.close(), End(tree)]
+        return [*events, *document.close(), End(document.frame)]
 
 
 class ChunkWriter(StreamFrames):
@@ -229,9 +244,7 @@ class ChunkWriter(StreamFrames):
     def learn(self, frame: Frame) -> None:
         """The members that every chunk of the answer repeats."""
         if self._base is None:
-            self._base = {
-                key: value for key, value in frame.tree.items() if key not in ("choices", "usage", "obfuscation")
-            }
+            self._base = {key: frame.tree[key] for key in _REPEATED if key in frame.tree}
 
     def text_frame(self, lane: Lane, text: str, path: Path | None) -> Frame:
         """A chunk with one delta."""

@@ -30,7 +30,7 @@ class OpenAIEmbeddings:
 
     name = "openai_embeddings"
     is_generative = False
-    FIELDS = (
+    FIELDS: tuple[Field, ...] = (
         Field("input", "looked_at", "a string or an array of strings; token numbers are refused"),
         Field("(unknown)", "looked_at", "every string, keys included"),
         Field("model, dimensions, encoding_format, user", "passed"),

@@ -26,7 +26,7 @@ class OpenAIModerations:
 
     name = "openai_moderations"
     is_generative = False
-    FIELDS = (
+    FIELDS: tuple[Field, ...] = (
         Field("input", "passed", "it is here to be judged; nothing is generated from it"),
         Field("model", "passed"),
         Field("< (all)", "passed", "categories and scores"),

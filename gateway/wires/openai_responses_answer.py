@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from itertools import count
 from typing import Any, Final
 
 from gateway.events import Attached, Channel, End, Event, Finish, Lane, Opaque, TextDelta, Usage
@@ -39,7 +38,8 @@ _WHOLE = -1
 """The choice of texts that come whole. The filter ends no answer by it: it is open within one event only."""
 
 _ASIDE = Lane(_WHOLE, Channel.OTHER)
-_MOST_PARTS = 10_000
+_MOST_PARTS = 2_000
+"""Every end of a part costs the duties a look at all parts."""
 _MOST_DEPTH = 64
 _TYPE = re.compile(r"[A-Za-z0-9_.]{1,128}")
 
@@ -84,7 +84,8 @@ class _Texts:
         self._parts: dict[Key, Part] = {}
         self._open: dict[Key, Part] = {}
         """Parts that have said something and are not finished."""
-        self._busy: set[int] = set()
+        self._choices = 0
+        self._marks = 0
         self._indexes: dict[str, int] = {}
         """The output index of each item, by its id: a snapshot may leave items out."""
         self._wholes = 0
@@ -95,6 +96,7 @@ class _Texts:
     def marked(self, frame: EventFrame, events: Iterator[Event]) -> Iterator[Event]:
         """`events`, and what lets the frame out behind them."""
         frame.is_marked = True
+        self._marks += 1
         self._wholes = 0
         yield from events
         if self._wholes:
@@ -213,7 +215,6 @@ class _Texts:
             if rest := part.rest():
                 yield TextDelta(part.lane, rest)
             yield Finish(part.lane.choice, "stop", part)
-            self._busy.discard(part.lane.choice)
 
     def finish_all(self) -> Iterator[Event]:
         """No text of any part follows."""
@@ -232,8 +233,8 @@ class _Texts:
             if kind is None:
                 part = Part(key, Channel.OTHER, name.partition(" ")[0].removesuffix(".delta"), path)
             elif kind.channel is Channel.ANSWER and self._is_structured and not self._is_prompt_structured:
-                # Only the response says that its text is JSON: it is guarded like any other, and not written into.
-                part = Part(key, Channel.OTHER, kind.event)
+                # Only the response says that its text is JSON: it is read like what a tool gets, and not written into.
+                part = Part(key, Channel.TOOL_ARGUMENTS, kind.event)
             else:
                 part = Part(key, kind.channel, kind.event)
             self._parts[key] = part
@@ -241,9 +242,8 @@ class _Texts:
 
     def _lane(self, part: Part) -> Lane:
         if part.lane is None:
-            choice = next(number for number in count() if number not in self._busy)
-            self._busy.add(choice)
-            part.lane = Lane(choice, part.channel)
+            part.lane = Lane(self._choices, part.channel)
+            self._choices += 1
             self._open[part.key] = part
         return part.lane
 
@@ -332,7 +332,7 @@ class EventStreamReader(_Texts):
         if not isinstance(kind, str) or _TYPE.fullmatch(kind) is None:
             raise BadAnswer("bad_event")
         raw = b"" if b"\n" in event.data or b"\r" in event.data else event.data
-        frame = EventFrame(tree, raw, kind)
+        frame = EventFrame(tree, raw, kind, self._marks)
         name = DELTAS.get(kind)
         if name is not None and isinstance(tree.get("delta"), str) and tree.keys() <= _DELTA_MEMBERS:
             self._delta(frame, tree, name, events)
@@ -361,8 +361,7 @@ class EventStreamReader(_Texts):
             frame.logprobs[id(attachment)] = part
             events.append(Attached(part.lane or _ASIDE, tuple(joined_strings(logprobs)), attachment))
         elif not text:
-            frame.is_marked = True
-            events.append(Opaque(frame))
+            events += self.marked(frame, iter(()))
 
     def _marked(self, frame: EventFrame, tree: dict[str, Any], kind: str) -> Iterator[Event]:
         if kind in _LIFE or kind in ENDINGS:
@@ -385,6 +384,7 @@ class EventStreamReader(_Texts):
                 frame.annotations.append((self._part_of(tree, "text"), tree["annotation"]))
             elif kind == "error":
                 self._has_failed = True
+                yield from self.finish_all()
             elif kind.endswith(".done"):
                 yield from self._finish_unknown(tree, kind.removesuffix(".done"))
             yield from self._below(frame, tree, _DELTA_MEMBERS - {"delta"})

@@ -7,8 +7,7 @@ repetition only what was not said before; the writer fills every repetition with
 was held back, masked or stopped leaks through one of them, and a label stands in all of them alike.
 
 A part is a choice of its own to the duties, because its text is complete long before the answer is: the end label must
-stand before its `.done` event. Numbers of finished parts are used again, so that parts that follow one another are all
-choice 0 and the first of them alone carries the first-contact notice.
+stand before its `.done` event.
 """
 
 from __future__ import annotations
@@ -153,14 +152,16 @@ class EventFrame(Frame):
     """One event, or one plain response.
 
     `is_marked`: its last event is an `Opaque`, and only that lets it out. Others hold one delta and leave with it.
-    `is_delta`: its texts are pieces, not whole.
+    `is_delta`: its texts are pieces, not whole. `after`: how many marked frames the reader made before it. Duties keep
+    those in order, but a text may overtake them.
     """
 
-    __slots__ = ("annotations", "is_delta", "is_marked", "kind", "logprobs", "repeats")
+    __slots__ = ("after", "annotations", "is_delta", "is_marked", "kind", "logprobs", "repeats")
 
-    def __init__(self, tree: dict[str, Any], raw: bytes, kind: str) -> None:
+    def __init__(self, tree: dict[str, Any], raw: bytes, kind: str, after: int = 0) -> None:
         super().__init__(tree, raw)
         self.kind = kind
+        self.after = after
         self.is_marked = False
         self.is_delta = False
         self.repeats: list[tuple[Part, Any, str | int]] = []

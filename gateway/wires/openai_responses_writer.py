@@ -11,6 +11,7 @@ Words that stand before a text leave in the same event as its first piece, so th
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -55,6 +56,7 @@ class _Filler:
         self.words = ""
         """What people read about a stop, where it has not been said yet."""
         self.is_stopped = False
+        self._is_greeted = False
         self._pieces: dict[int, list[str]] = {}
         """What was released for places that are filled one by one, by the identity of the slot."""
         self._kept: set[int] = set()
@@ -116,12 +118,20 @@ class _Filler:
         if changed:
             frame.raw = b""
 
+    def is_repeated(self, text: str) -> bool:
+        """Whether words of ours are the notice that an earlier part began with: one answer says it once."""
+        notice = self.exchange.head_notice
+        if not notice or text.rstrip() != notice.rstrip():
+            return False
+        was_greeted, self._is_greeted = self._is_greeted, True
+        return was_greeted
+
     def finish(self, event: Finish) -> list[str]:
         """A part has ended, or a duty has stopped the answer: then the words that it wants said."""
         part = event.carrier
         if isinstance(part, Part):
-            if part.lane is not None and self.open.get(part.lane) is part:
-                del self.open[part.lane]
+            if part.lane is not None:
+                self.open.pop(part.lane, None)
             return []
         if part is not None:
             return []
@@ -194,6 +204,9 @@ class EventStreamWriter(_Filler):
         """Content parts of items that are not complete: output index, `content` or `summary`, index."""
         self._annotations: dict[tuple[int, str, int], list[Any]] = {}
         self._is_told = False
+        self._marks = 0
+        self._waiting: deque[TextDelta | Attached] = deque()
+        """Texts that have overtaken the event that announces them."""
 
     def keep_alive(self) -> bytes:
         """A comment line (WHATWG HTML section 9.2.7)."""
@@ -202,22 +215,7 @@ class EventStreamWriter(_Filler):
     def write(self, events: Sequence[Event]) -> bytes:
         """The bytes of `events`."""
         out: list[bytes] = []
-        position, count = 0, len(events)
-        while position < count:
-            event = events[position]
-            position += 1
-            if isinstance(event, TextDelta):
-                if self._text(event, events[position] if position < count else None, out):
-                    position += 1
-            elif isinstance(event, Opaque):
-                assert isinstance(event.carrier, EventFrame)
-                self._marked(event.carrier, out)
-            elif isinstance(event, Attached):
-                self._attached(event, out)
-            elif isinstance(event, Finish):
-                self._finish(event, out)
-            elif isinstance(event, End):
-                self._end(out)
+        self._write(events, out)
         return b"".join(out)
 
     def broken(self, code: str, message: str) -> bytes:
@@ -230,6 +228,43 @@ class EventStreamWriter(_Filler):
         return b"".join(out)
 
     # What the duties let through.
+
+    def _write(self, events: Sequence[Event], out: list[bytes]) -> None:
+        position, count = 0, len(events)
+        while position < count:
+            event = events[position]
+            position += 1
+            if isinstance(event, TextDelta):
+                if self._is_early(event):
+                    self._waiting.append(event)
+                elif self._text(event, events[position] if position < count else None, out):
+                    position += 1
+            elif isinstance(event, Opaque):
+                assert isinstance(event.carrier, EventFrame)
+                self._marked(event.carrier, out)
+                self._catch_up(out)
+            elif isinstance(event, Attached):
+                if self._is_early(event):
+                    self._waiting.append(event)
+                else:
+                    self._attached(event, out)
+            elif isinstance(event, Finish):
+                self._finish(event, out)
+            elif isinstance(event, End):
+                self._end(out)
+
+    def _is_early(self, event: TextDelta | Attached) -> bool:
+        """Whether an event that must leave before this one has not come yet."""
+        frame = getattr(event.carrier, "frame", None)
+        return isinstance(frame, EventFrame) and frame.after > self._marks
+
+    def _catch_up(self, out: list[bytes]) -> None:
+        """Texts that waited for an event that has left."""
+        ready: list[Event] = []
+        while self._waiting and not self._is_early(self._waiting[0]):
+            ready.append(self._waiting.popleft())
+        if ready:
+            self._write(ready, out)
 
     def _text(self, event: TextDelta, follows: Event | None, out: list[bytes]) -> bool:
         """A text leaves, or waits for its frame. True where what follows, its tokens, has left with it."""
@@ -277,6 +312,8 @@ class EventStreamWriter(_Filler):
 
     def _ours(self, lane: Lane, text: str, out: list[bytes]) -> None:
         """Words that a duty adds: before the text of the lane, or behind it."""
+        if self.is_repeated(text):
+            return
         part = self.open.get(lane)
         if part is None or self.exchange.outcome in (Outcome.STOPPED, Outcome.REFUSED):
             # What is said about a stop is sorted out when the stop comes, behind the words.
@@ -306,6 +343,7 @@ class EventStreamWriter(_Filler):
     def _marked(self, frame: EventFrame, out: list[bytes]) -> None:
         self.fill(frame)
         frame.is_sent = True
+        self._marks += 1
         self._learn(frame)
         if frame.kind in ENDINGS or frame.kind == "error":
             self._flush(out)
@@ -315,6 +353,8 @@ class EventStreamWriter(_Filler):
 
     def _finish(self, event: Finish, out: list[bytes]) -> None:
         words = self.finish(event)
+        if self.is_stopped:
+            self._waiting.clear()
         if not words:
             return
         last = words.pop()
@@ -322,10 +362,12 @@ class EventStreamWriter(_Filler):
         if part is None or not part.is_shown:
             self.words = self.words or last
             return
-        part.pending.clear()
         if not self._is_told:
             self._is_told = True
             words.append(last)
+        # What waited for an event that will not come was released: it leaves like any delta.
+        words[:0] = part.pending
+        part.pending.clear()
         self._say(part, "".join(words), out)
 
     def _end(self, out: list[bytes]) -> None:
@@ -545,6 +587,8 @@ class ResponseWriter(_Filler):
             slot.part.pending.append(self.take(slot, slot.part, event.text))
         elif isinstance(slot, Slot):
             self.piece(slot, event.text)
+        elif self.is_repeated(event.text):
+            return
         elif (part := self.open.get(event.lane)) is not None:
             part.pending.append(event.text)
         else:

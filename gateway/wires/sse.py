@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from gateway.wires.interfaces import BadAnswer
 
-_EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r(?!\n)|\n\r\n|\r\n\n")
+_EVENT_END = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +28,11 @@ class ServerEvent:
 class EventReader:
     """Cuts a byte stream into events. `limit` bounds what one event may hold, in bytes."""
 
-    __slots__ = ("_buffer", "_limit", "_scanned")
+    __slots__ = ("_buffer", "_is_begun", "_limit", "_scanned")
 
     def __init__(self, limit: int) -> None:
         self._buffer = bytearray()
+        self._is_begun = False
         self._limit = limit
         self._scanned = 0
 
@@ -38,6 +40,12 @@ class EventReader:
         """The events that `data` completes. Raises `BadAnswer` beyond the limit."""
         buffer = self._buffer
         buffer += data
+        if not self._is_begun:
+            if len(buffer) < 3 and _BYTE_ORDER_MARK.startswith(buffer):
+                return []
+            self._is_begun = True
+            if buffer.startswith(_BYTE_ORDER_MARK):
+                del buffer[:3]
         events: list[ServerEvent] = []
         start = 0
         if b"\r" not in buffer:
@@ -52,11 +60,9 @@ class EventReader:
                 start = position + 2
                 position = buffer.find(b"\n\n", start)
         else:
-            for match in _EVENT_END.finditer(buffer):
+            for match in _EVENT_END.finditer(buffer, self._scanned):
                 if match.end() == len(buffer) and match.group().endswith(b"\r"):
                     break  # the LF of this CR may be in the next read
-                if match.start() < start:
-                    continue
                 self._check(match.start() - start)
                 event = _parse(bytes(buffer[start : match.start()]))
                 if event is not None:

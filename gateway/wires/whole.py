@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from gateway.events import Channel, Event, Finish, Lane, TextDelta
+from gateway.events import Channel, Event, Finish, Lane, Media, TextDelta
 from gateway.wires.arguments import ObjectSlot
 from gateway.wires.frames import Ending, Frame
 from gateway.wires.framing import frame_of
@@ -62,7 +62,9 @@ class WholeTexts:
 
 
 def is_whole(event: Event) -> bool:
-    """Whether `event` is about whole texts."""
+    """Whether `event` is about what leaves whole: such texts, or media."""
+    if isinstance(event, Media):
+        return True
     if isinstance(event, TextDelta):
         return event.lane.choice < -1
     return isinstance(event, Finish) and event.choice < -1

@@ -59,7 +59,7 @@ def outcome(gateway: RunningGateway, answer: httpx.Response) -> str:
         (b'{"model":"m","messages":[{"role":"user","content":"\xff\xfe"}]}', 400, "invalid_json"),
         (b'{"model":"m","messages":[{"role":"user","content":"\\ud800"}]}', 400, "invalid_json"),
         (b'{"model":"m","messages":' + b"[" * 5_000 + b"]" * 5_000 + b"}", 400, "invalid_json"),
-        (ASKED + b',"x":' + b"[" * 600 + b"]" * 600 + b"}", 400, "invalid_value"),
+        (ASKED + b',"x":' + b"[" * 600 + b"]" * 600 + b"}", 400, "invalid_json"),
         (ASKED + b',"modalities":["audio"]}', 400, "unsupported_modality"),
     ],
 )  # fmt: skip

@@ -315,7 +315,7 @@ def test_fields_of_a_later_version_are_kept_and_guarded(stream: bool) -> None:
         (b'{"model":"m","done":true}\n', "bad_message"),
         (b'{"message":{"role":"assistant","content":["x"]},"done":true}\n', "bad_text"),
         (b'{"message":{"role":"assistant","tool_calls":["x"]},"done":true}\n', "bad_tool_calls"),
-        (b'{"message":{"role":"assistant","images":["aGk="]},"done":true}\n', "media_cannot_be_labelled"),
+        (b'{"message":{"role":"assistant","images":["aGk="]},"done":true}\n', "unlabelled_media"),
     ],
 )
 def test_what_is_not_the_wire_is_refused(body: bytes, code: str) -> None:

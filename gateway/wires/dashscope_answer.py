@@ -1,0 +1,535 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The answers of DashScope's native protocol: server-sent events, whole documents and tasks, to events and back.
+
+A cumulative stream is read as what is new in each event. Its frames hold only that while they are in the house; the
+writer puts before it what already left of the same lane, so a client that shows the last event shows exactly what the
+duties let through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from gateway.events import Channel, End, Event, Finish, Lane, Media, Opaque, TextDelta, Usage
+from gateway.exchange import Exchange
+from gateway.wires.frames import At, Attachment, Ending, Frame, Path, Slot, built
+from gateway.wires.framing import StreamFrames, TextFinder, WholeDocument, encoded, frame_of
+from gateway.wires.interfaces import BadAnswer
+from gateway.wires.json_text import clean, loads_event
+from gateway.wires.media import require_labelled
+from gateway.wires.sse import EventReader, ServerEvent
+
+_KNOWN_DOCUMENT = frozenset({"output", "usage", "request_id", "status_code"})
+_KNOWN_OUTPUT = frozenset({"text", "finish_reason", "choices", "task_id", "task_status"})
+_KNOWN_CHOICE = frozenset({"index", "message", "finish_reason"})
+_KNOWN_MESSAGE = frozenset({"role", "content", "reasoning_content", "tool_calls"})
+_KNOWN_CALL = frozenset({"index", "id", "type", "function"})
+_KNOWN_FUNCTION = frozenset({"name", "arguments"})
+_MEDIA = frozenset({"image", "audio", "video", "images"})
+"""Members that are media: a link, or data."""
+_TIMES = frozenset({"submit_time", "scheduled_time", "end_time"})
+
+_DOCUMENT_CHOICE = -1
+"""The lane choice of texts that stand in the document beside its choices."""
+_RUNNING = (None, "null")
+"""What a `finish_reason` is while a choice goes on."""
+
+
+def error_document(code: str, message: str, request_id: str = "") -> dict[str, Any]:
+    """DashScope's error object."""
+    return {"code": code, "message": message, "request_id": request_id}
+
+
+class _LaneSlot(Slot):
+    """The place of a text in a cumulative frame: it knows its lane, of which the writer repeats what already left."""
+
+    __slots__ = ("lane",)
+
+    def __init__(self, frame: Frame, container: Any, key: str | int, text: str, path: Path, lane: Lane) -> None:
+        super().__init__(frame, container, key, text, path)
+        self.lane = lane
+
+
+class _CumulativeFrame(Frame):
+    """A frame of a stream whose events repeat what was said."""
+
+    __slots__ = ()
+
+
+class _DocumentReader(TextFinder):
+    """Makes events of one document; what events and whole answers share."""
+
+    def __init__(self, *, is_cumulative: bool = False, is_task: bool = False) -> None:
+        super().__init__()
+        self.is_cumulative = is_cumulative
+        self._is_task = is_task
+        self._said: dict[Lane, str] = {}
+        self._open: set[int] = set()
+        self.has_choices = False
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every choice that began has ended."""
+        return self.has_choices and not self._open
+
+    def document(self, tree: dict[str, Any], raw: bytes) -> list[Event]:
+        """The events of one document. Raises `BadAnswer`."""
+        output = tree.get("output")
+        if not isinstance(output, dict):
+            raise BadAnswer("no_output")
+        frame = _CumulativeFrame(tree) if self.is_cumulative else Frame(tree, raw)
+        events: list[Event] = []
+        endings: list[Finish] = []
+        choices = output.get("choices")
+        if choices is not None and not isinstance(choices, list):
+            raise BadAnswer("bad_choices")
+        for position, choice in enumerate(choices or ()):
+            if not isinstance(choice, dict):
+                raise BadAnswer("bad_choice")
+            events += self._choice(frame, position, choice, endings)
+        if isinstance(output.get("text"), str):
+            self.has_choices = True
+            self._open.add(0)
+            lane = Lane(0, Channel.ANSWER)
+            events += self.text(frame, lane, output, "text", output["text"], ("text",))
+        elif output.get("text") is not None:
+            raise BadAnswer("bad_text")
+        if output.get("finish_reason") not in _RUNNING:
+            self._end(frame, 0, output, endings)
+        events += self._around(frame, tree, output)
+        for ending in endings:
+            events += [*self.close(ending.choice), ending]
+        usage = tree.get("usage")
+        if isinstance(usage, Mapping):
+            events.append(Usage(_count(usage, "input_tokens"), _count(usage, "output_tokens")))
+        if not any(frame_of(event) is frame for event in events):
+            events.append(Opaque(frame))
+        return events
+
+    def _around(self, frame: Frame, tree: dict[str, Any], output: dict[str, Any]) -> Iterator[Event]:
+        """What stands beside the choices."""
+        known = _KNOWN_OUTPUT
+        yield from _media(0, output)
+        if self._is_task:
+            known = known | _TIMES
+            yield from _links(output)
+        if not output.keys() <= known:
+            yield from self.unknown(frame, output, ("output",), known, _DOCUMENT_CHOICE)
+        if not tree.keys() <= _KNOWN_DOCUMENT:
+            yield from self.unknown(frame, tree, (), _KNOWN_DOCUMENT, _DOCUMENT_CHOICE)
+
+    def _end(self, frame: Frame, index: int, holder: dict[str, Any], endings: list[Finish]) -> None:
+        self._open.discard(index)
+        reason = str(holder["finish_reason"])
+        endings.append(Finish(index, reason, Ending(frame, holder, "finish_reason", holder["finish_reason"])))
+
+    def _choice(self, frame: Frame, position: int, choice: dict[str, Any], endings: list[Finish]) -> Iterator[Event]:
+        index = choice.get("index", position)
+        message = choice.get("message")
+        if not isinstance(index, int) or not (message is None or isinstance(message, dict)):
+            raise BadAnswer("bad_choice")
+        self.has_choices = True
+        self._open.add(index)
+        if message:
+            yield from self._message(frame, index, message)
+        if not choice.keys() <= _KNOWN_CHOICE:
+            yield from self.unknown(frame, choice, ("choice",), _KNOWN_CHOICE, index)
+        if choice.get("finish_reason") not in _RUNNING:
+            self._end(frame, index, choice, endings)
+
+    def _message(self, frame: Frame, index: int, message: dict[str, Any]) -> Iterator[Event]:
+        thought = message.get("reasoning_content")
+        if isinstance(thought, str):
+            lane = Lane(index, Channel.REASONING)
+            yield from self.text(frame, lane, message, "reasoning_content", thought, ("reasoning_content",))
+        elif thought is not None:
+            raise BadAnswer("bad_text")
+        yield from _media(index, message)
+        content = message.get("content")
+        lane = Lane(index, Channel.ANSWER)
+        if isinstance(content, str):
+            yield from self.text(frame, lane, message, "content", content, ("content",))
+        elif isinstance(content, list):
+            yield from self._parts(frame, index, content)
+        elif content is not None:
+            raise BadAnswer("bad_text")
+        calls = message.get("tool_calls")
+        if calls is not None and not isinstance(calls, list):
+            raise BadAnswer("bad_tool_calls")
+        for position, call in enumerate(calls or ()):
+            yield from self._call(frame, index, position, call)
+        if not message.keys() <= _KNOWN_MESSAGE:
+            yield from self.unknown(frame, message, (), _KNOWN_MESSAGE, index)
+
+    def _parts(self, frame: Frame, index: int, parts: list[Any]) -> Iterator[Event]:
+        """Parts of one content: a reader sees their texts as one."""
+        texts = 0
+        for position, part in enumerate(parts):
+            if not isinstance(part, dict):
+                raise BadAnswer("bad_part")
+            text = part.get("text")
+            if isinstance(text, str):
+                if texts and self.is_cumulative:
+                    raise BadAnswer("bad_part")  # one text a choice is what such streams repeat
+                texts += 1
+                lane = Lane(index, Channel.ANSWER)
+                yield from self.text(frame, lane, part, "text", text, ("content", At(position), "text"))
+            yield from _media(index, part)
+            known = _MEDIA | {"text"} if isinstance(text, str) else _MEDIA
+            if not part.keys() <= known:
+                yield from self.unknown(frame, part, ("content", At(position)), known, index)
+
+    def _call(self, frame: Frame, index: int, position: int, call: Any) -> Iterator[Event]:
+        item = call.get("index", position) if isinstance(call, dict) else None
+        function = call.get("function") if isinstance(call, dict) else None
+        if not isinstance(item, int) or not isinstance(function, dict):
+            raise BadAnswer("bad_tool_calls")
+        path: Path = ("tool_calls", At(item), "function")
+        for key, channel in (("name", Channel.TOOL_NAME), ("arguments", Channel.TOOL_ARGUMENTS)):
+            value = function.get(key)
+            if isinstance(value, str):
+                yield from self.text(frame, Lane(index, channel, item), function, key, value, (*path, key))
+            elif value is not None:
+                raise BadAnswer("bad_tool_calls")
+        if not function.keys() <= _KNOWN_FUNCTION:
+            yield from self.unknown(frame, function, path, _KNOWN_FUNCTION, index)
+        if not call.keys() <= _KNOWN_CALL:
+            yield from self.unknown(frame, call, path[:2], _KNOWN_CALL, index)
+
+    def text(
+        self, frame: Frame, lane: Lane, container: Any, key: str | int, value: str, path: Path
+    ) -> Iterator[TextDelta]:
+        """The event of what `container[key]` says that was not said before."""
+        if not self.is_cumulative:
+            yield from super().text(frame, lane, container, key, value, path)
+            return
+        if value and "\ud800" <= value[-1] <= "\udbff":
+            value = value[:-1]  # half a character: the next event has it whole
+        value = clean(value)
+        said = self._said.get(lane, "")
+        if not value.startswith(said):
+            raise BadAnswer("not_cumulative")
+        self._said[lane] = value
+        container[key] = new = value[len(said) :]
+        slot = _LaneSlot(frame, container, key, new, path, lane)
+        if new:
+            yield TextDelta(lane, new, slot)
+
+
+def _media(choice: int, holder: Mapping[str, Any]) -> Iterator[Media]:
+    for kind in holder.keys() & _MEDIA:
+        if holder[kind]:
+            yield Media(choice, kind, b"", (holder, kind))
+
+
+def _links(value: Any) -> Iterator[Media]:
+    """A link of a task's result is a picture, a sound or a film."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if isinstance(item, str) and item and (key == "url" or key.endswith("_url")):
+                yield Media(0, "", b"", (value, key))
+            else:
+                yield from _links(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _links(item)
+
+
+def _count(usage: Mapping[str, Any], key: str) -> int:
+    value = usage.get(key)
+    return value if isinstance(value, int) and value >= 0 else -1
+
+
+def _parsed(raw: bytes) -> dict[str, Any]:
+    try:
+        tree = loads_event(raw)
+    except ValueError:
+        raise BadAnswer("invalid_json") from None
+    if not isinstance(tree, dict):
+        raise BadAnswer("not_an_object")
+    if tree.get("code"):
+        raise BadAnswer("error_in_answer")
+    return tree
+
+
+class EventsReader:
+    """The events of a stream. `incremental` is what the request said of it, None where it left it open."""
+
+    def __init__(self, event_bytes: int, incremental: bool | None) -> None:
+        self._events = EventReader(event_bytes)
+        self._reader = _DocumentReader(is_cumulative=incremental is False)
+        self._is_decided = incremental is not None
+        self._waiting: list[tuple[dict[str, Any], bytes]] = []
+
+    def feed(self, data: bytes) -> list[Event]:
+        """The events that `data` completes."""
+        return self._read(self._events.feed(data))
+
+    def close(self) -> list[Event]:
+        """The end of the stream: `BadAnswer` where the upstream broke off."""
+        events = self._read(self._events.close())
+        self._is_decided = True
+        events += self._documents()
+        if not self._reader.is_finished:
+            raise BadAnswer("incomplete")
+        return [*events, *self._reader.close(), End()]
+
+    def _read(self, received: list[ServerEvent]) -> list[Event]:
+        for event in received:
+            if event.type == b"error":
+                raise BadAnswer("error_in_answer")
+            self._waiting.append((_parsed(event.data), event.data))
+        if not self._is_decided:
+            said = [text for tree, _ in self._waiting if (text := _first_text(tree))]
+            if len(said) < 2:
+                return []
+            self._reader.is_cumulative = said[1].startswith(said[0])
+            self._is_decided = True
+        return self._documents()
+
+    def _documents(self) -> list[Event]:
+        events: list[Event] = []
+        for tree, raw in self._waiting:
+            events += self._reader.document(tree, raw)
+        self._waiting.clear()
+        return events
+
+
+def _first_text(tree: Mapping[str, Any]) -> str:
+    """The text by which a stream is known to repeat itself or not."""
+    output = tree.get("output")
+    if not isinstance(output, dict):
+        return ""
+    if isinstance(output.get("text"), str):
+        return str(output["text"])
+    choices = output.get("choices")
+    message = choices[0].get("message") if isinstance(choices, list) and choices and isinstance(choices[0], dict) else 0
+    if not isinstance(message, dict):
+        return ""
+    for value in (message.get("reasoning_content"), message.get("content")):
+        if isinstance(value, str) and value:
+            return value
+        if isinstance(value, list) and value and isinstance(value[0], dict) and isinstance(value[0].get("text"), str):
+            return str(value[0]["text"])
+    return ""
+
+
+class PlainReader:
+    """One document."""
+
+    def __init__(self, *, is_task: bool = False) -> None:
+        self._body = bytearray()
+        self._is_task = is_task
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Nothing until the end: a plain answer is one document."""
+        self._body += data
+        return []
+
+    def close(self) -> list[Event]:
+        """All events of the answer."""
+        raw = bytes(self._body)
+        tree = _parsed(raw)
+        reader = _DocumentReader(is_task=self._is_task)
+        events = reader.document(tree, raw)
+        frame = next(frame for event in events if (frame := frame_of(event)) is not None)
+        if not reader.has_choices and not self._is_task:
+            raise BadAnswer("no_choices")
+        return [*events, *reader.close(), End(frame)]
+
+
+class _Form:
+    """How an answer that no event showed yet is spelt: `text`, `message`, `parts`, or both where nobody knows."""
+
+    def __init__(self, form: str) -> None:
+        self.form = form
+
+    def learn(self, tree: Mapping[str, Any]) -> None:
+        """Take the form of the upstream's own document."""
+        output = tree.get("output")
+        if not isinstance(output, dict):
+            return
+        if isinstance(output.get("text"), str):
+            self.form = "text"
+        elif isinstance(choices := output.get("choices"), list) and choices and isinstance(choices[0], dict):
+            message = choices[0].get("message")
+            self.form = "parts" if isinstance(message, dict) and isinstance(message.get("content"), list) else "message"
+
+    def output(self, choice: int, texts: Mapping[str, Any], reason: str) -> dict[str, Any]:
+        """An `output` of one choice that says `texts` (`content`, `reasoning_content`, ...)."""
+        text = texts.get("content", "")
+        content = [{"text": text}] if self.form == "parts" else text
+        made: dict[str, Any] = {}
+        if self.form in ("text", ""):
+            made = {"text": text, "finish_reason": reason}
+        if self.form != "text":
+            message = {**texts, "role": "assistant", "content": content}
+            made["choices"] = [{"index": choice, "message": message, "finish_reason": reason}]
+        return made
+
+
+class EventsWriter(StreamFrames):
+    """A stream of events."""
+
+    content_type = b"text/event-stream;charset=UTF-8"
+
+    def __init__(self, exchange: Exchange, form: str, *, is_cumulative: bool) -> None:
+        super().__init__(exchange)
+        self._form = _Form(form)
+        self._is_cumulative = is_cumulative
+        self._said: dict[Lane, str] = {}
+        self._around: dict[str, Any] = {
+            "usage": {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0},
+            "request_id": exchange.record_id,
+        }
+        self._number = 0
+        self._reason = "stop"
+
+    def write(self, events: Sequence[Event]) -> bytes:
+        """The bytes of `events`."""
+        first = None
+        for event in events:
+            require_labelled(event)
+            first = first or frame_of(event)
+            if isinstance(event, Finish):
+                self._reason = event.reason
+        if first is not None:
+            # Known before the first byte: words of a duty may stand before the first frame.
+            self._is_cumulative = isinstance(first, _CumulativeFrame)
+            self._form.learn(first.tree)
+        return super().write(events)
+
+    def learn(self, frame: Frame) -> None:
+        """What every event of the answer repeats."""
+        self._around.update({key: frame.tree[key] for key in self._around if key in frame.tree})
+
+    def text_frame(self, lane: Lane, text: str, path: Path | None) -> Frame:
+        """An event with one text."""
+        frame = self._frame(lane.choice, "null")
+        if lane.choice == _DOCUMENT_CHOICE:
+            for key, value in built(path or ("text",), self._repeated(lane, text)).items():
+                frame.tree[key] = {**frame.tree[key], **value} if isinstance(frame.tree.get(key), dict) else value
+        elif lane.channel is Channel.ANSWER and lane.item == 0:
+            self._put(frame, lane, "content", text)
+        elif lane.channel is Channel.REASONING:
+            self._put(frame, lane, "reasoning_content", text)
+        elif path is not None:
+            said = self._repeated(lane, text)
+            choice = frame.tree["output"].setdefault("choices", [{"index": lane.choice, "message": {}}])[0]
+            if path[0] == "choice":
+                choice.update(built(path[1:], said))
+            else:
+                choice["message"].update(built(path, said))
+        return frame
+
+    def attachment_frame(self, lane: Lane, part: Attachment) -> Frame:
+        """Nothing is attached to texts on this wire."""
+        raise BadAnswer("no_attachments")
+
+    def finish_frame(self, choice: int, reason: str) -> Frame:
+        """An event that ends a choice; in a cumulative stream it repeats the whole text."""
+        return self._frame(choice, reason)
+
+    def last_frame(self) -> Frame:
+        """The end once more: an event without a choice would be none that clients expect."""
+        return self._frame(0, self._reason)
+
+    def frame_bytes(self, frame: Frame) -> bytes:
+        """An event with the fields that DashScope gives its own."""
+        for part in frame.parts:
+            if isinstance(part, _LaneSlot):
+                said = self._repeated(part.lane, part.container[part.key])
+                part.put(said)
+        if isinstance(frame, _CumulativeFrame):
+            frame.raw = b""
+        self._number += 1
+        return _event(self._number, b"result", 200, frame.raw or encoded(frame.tree))
+
+    def broken(self, code: str, message: str) -> bytes:
+        """An error event; the official SDK gives it as an answer with that status."""
+        flushed = self.flushed()
+        self._number += 1
+        tree = {**error_document(code, message, self.exchange.record_id), "aigc": self.exchange.label}
+        return flushed + _event(self._number, b"error", 502, encoded(tree))
+
+    def _frame(self, choice: int, reason: str) -> Frame:
+        """An event that says nothing new."""
+        texts: dict[str, Any] = {}
+        if self._is_cumulative:
+            texts["content"] = self._said.get(Lane(choice, Channel.ANSWER), "")
+            if thought := self._said.get(Lane(choice, Channel.REASONING), ""):
+                texts["reasoning_content"] = thought
+        return Frame({"output": self._form.output(max(choice, 0), texts, reason), **self._around})
+
+    def _put(self, frame: Frame, lane: Lane, key: str, text: str) -> None:
+        said = self._repeated(lane, text)
+        output = self._form.output(lane.choice, {**self._texts(lane.choice), key: said}, "null")
+        frame.tree["output"] = output
+
+    def _texts(self, choice: int) -> dict[str, str]:
+        if not self._is_cumulative:
+            return {}
+        pairs = (("content", Channel.ANSWER), ("reasoning_content", Channel.REASONING))
+        return {key: said for key, channel in pairs if (said := self._said.get(Lane(choice, channel)))}
+
+    def _repeated(self, lane: Lane, text: str) -> str:
+        """`text`, behind what already left of its lane where the stream is cumulative."""
+        if not self._is_cumulative:
+            return text
+        said = self._said[lane] = self._said.get(lane, "") + text
+        return said
+
+
+def _event(number: int, kind: bytes, status: int, data: bytes) -> bytes:
+    return b"id:%d\nevent:%s\n:HTTP_STATUS/%d\ndata:%s\n\n" % (number, kind, status, data)
+
+
+class PlainWriter(WholeDocument):
+    """One document."""
+
+    def __init__(self, exchange: Exchange, form: str) -> None:
+        super().__init__(exchange)
+        self._form = _Form(form)
+
+    def write(self, events: Sequence[Event]) -> bytes:
+        """Nothing until `End`, then the whole document."""
+        for event in events:
+            require_labelled(event)
+        return super().write(events)
+
+    def empty(self) -> dict[str, Any]:
+        """An answer that no model gave."""
+        usage = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+        return {"output": {}, "usage": usage, "request_id": self.exchange.record_id}
+
+    def replace(self, document: dict[str, Any], choice: int, reason: str, text: str) -> None:
+        """A choice of which nothing of the model's may be shown."""
+        self._form.learn(document)
+        made = self._form.output(choice, {"content": text}, reason)
+        output = document["output"]
+        choices = output.get("choices")
+        if isinstance(choices, list) and self._form.form != "text":
+            for position, item in enumerate(choices):
+                if isinstance(item, dict) and item.get("index", position) == choice:
+                    choices[position] = made["choices"][0]
+                    return
+            choices.append(made["choices"][0])
+            return
+        output.update(made)
+
+    def add_text(self, document: dict[str, Any], lane: Lane, text: str) -> None:
+        """The words of a duty where the model said nothing there."""
+        output = document["output"]
+        if lane != Lane(lane.choice, Channel.ANSWER):
+            return
+        if "text" in output:
+            output["text"] = text
+        for position, item in enumerate(output.get("choices") or ()):
+            if item.get("index", position) == lane.choice and isinstance(item.get("message"), dict):
+                parts = isinstance(item["message"].get("content"), list)
+                item["message"]["content"] = [{"text": text}] if parts else text
+
+    def broken(self, code: str, message: str) -> bytes:
+        """DashScope's error object."""
+        return encoded(error_document(code, message, self.exchange.record_id))

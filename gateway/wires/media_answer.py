@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Answers that hold media: JSON documents with pictures or links in them, and bodies that are a medium themselves.
+
+Every string of such a document that is no medium is a text and is guarded. A medium becomes a `Media` event; what a
+duty labelled is written back in its place, and nothing else. These wires have no words inside an answer for one that
+was stopped, so a stopped answer is the wire's error.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from gateway.events import Channel, End, Event, Finish, Media, TextDelta, Usage
+from gateway.exchange import Exchange
+from gateway.wires.frames import At, Attachment, Ending, Frame, Path
+from gateway.wires.framing import TextFinder, WholeDocument
+from gateway.wires.interfaces import BadAnswer
+from gateway.wires.json_text import loads_event
+from gateway.wires.media import require_labelled
+
+NAMES = frozenset(
+    {
+        "id", "object", "type", "status", "model", "created", "created_at", "completed_at", "expires_at", "size",
+        "seconds", "quality", "background", "output_format", "service_tier", "language", "task",
+    }
+)  # fmt: skip
+"""Members that name things and are not read as text."""
+
+_MOST_DEPTH = 64
+
+_STOPPED = "The answer was stopped, because it is not allowed."
+
+
+class MediaSlot(Attachment):
+    """The place of a medium in a document: base64 text, or a link."""
+
+    __slots__ = ()
+
+    def put(self, value: Any) -> None:
+        """Bytes as base64; None empties the place."""
+        super().put(base64.b64encode(value).decode() if isinstance(value, bytes) else value)
+
+
+class DocumentReader:
+    """One JSON document. `media` says which members are media: `b64` for base64, `link` for links."""
+
+    def __init__(self, media: Mapping[str, str], mime: str = "") -> None:
+        self._texts = TextFinder()
+        self._media = media
+        self._mime = mime
+        self._body = bytearray()
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Nothing until the end."""
+        self._body += data
+        return []
+
+    def close(self) -> list[Event]:
+        """All events of the answer."""
+        raw = bytes(self._body)
+        try:
+            tree = loads_event(raw)
+        except ValueError:
+            raise BadAnswer("invalid_json") from None
+        if not isinstance(tree, dict):
+            raise BadAnswer("not_an_object")
+        frame = Frame(tree, raw)
+        events: list[Event] = list(self._found(frame, tree, (), 0))
+        events += self._texts.unknown(frame, tree, (), NAMES | self._media.keys(), 0)
+        events += self._texts.close()
+        events.append(Finish(0, "stop", Ending(frame, {}, "", None)))
+        usage = tree.get("usage")
+        if isinstance(usage, Mapping):
+            events.append(Usage(_tokens(usage, "input_tokens"), _tokens(usage, "output_tokens")))
+        return [*events, End(frame)]
+
+    def _found(self, frame: Frame, value: Any, path: Path, depth: int) -> Iterator[Media]:
+        if depth > _MOST_DEPTH:
+            raise BadAnswer("nested_too_deeply")
+        if isinstance(value, dict):
+            for key, item in value.items():
+                kind = self._media.get(key)
+                if kind is None:
+                    yield from self._found(frame, item, (*path, key), depth + 1)
+                elif item:
+                    yield Media(0, self._mime, _decoded(item, kind), MediaSlot(frame, value, key, item))
+        elif isinstance(value, list):
+            for position, item in enumerate(value):
+                yield from self._found(frame, item, (*path, At(position)), depth + 1)
+
+
+def _decoded(value: Any, kind: str) -> bytes:
+    if not isinstance(value, str):
+        raise BadAnswer("bad_media")
+    if kind == "link":
+        return b""
+    try:
+        return base64.b64decode(value, validate=True)
+    except binascii.Error:
+        raise BadAnswer("bad_media") from None
+
+
+def _tokens(usage: Mapping[str, Any], key: str) -> int:
+    value = usage.get(key)
+    return value if isinstance(value, int) and value >= 0 else -1
+
+
+class DocumentWriter(WholeDocument):
+    """The same document with labelled media, or the wire's error. `spoken` makes an error body of status and words."""
+
+    def __init__(self, exchange: Exchange, spoken: Callable[[int, str, str], bytes]) -> None:
+        super().__init__(exchange)
+        self.status = 200
+        self._spoken = spoken
+
+    def write(self, events: Sequence[Event]) -> bytes:
+        """Nothing until `End`, then the whole document."""
+        for event in events:
+            require_labelled(event)
+            if isinstance(event, Media) and isinstance(event.carrier, MediaSlot):
+                self._attached.add(id(event.carrier))
+                if event.data:
+                    event.carrier.put(event.data)
+        out = super().write(events)
+        if out and self._replaced:
+            return self.stopped()
+        return out
+
+    def stopped(self) -> bytes:
+        """The error in place of an answer that was stopped."""
+        self.status = 400
+        words = "".join(text for lane, texts in self.texts.items() if lane.channel is Channel.ANSWER for text in texts)
+        return self._spoken(self.status, "content_filter", words or _STOPPED)
+
+    def empty(self) -> dict[str, Any]:
+        """No answer without the upstream's document."""
+        return {}
+
+    def replace(self, document: dict[str, Any], choice: int, reason: str, text: str) -> None:
+        """The whole document gives way to an error; see `stopped`."""
+
+    def broken(self, code: str, message: str) -> bytes:
+        """The wire's error."""
+        return self._spoken(502, code, message)
+
+
+class BodyReader:
+    """A body that is a medium itself."""
+
+    def __init__(self, mime: str) -> None:
+        self._mime = mime
+        self._body = bytearray()
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Nothing until the end: a medium is labelled whole."""
+        self._body += data
+        return []
+
+    def close(self) -> list[Event]:
+        """The medium."""
+        if not self._body:
+            raise BadAnswer("incomplete")
+        frame = Frame({})
+        return [Media(0, self._mime, bytes(self._body)), Finish(0, "stop", Ending(frame, {}, "", None)), End(frame)]
+
+
+class BodyWriter:
+    """The labelled medium, or the wire's error."""
+
+    def __init__(self, mime: str, spoken: Callable[[int, str, str], bytes]) -> None:
+        self.content_type = mime.encode()
+        self.status = 200
+        self._spoken = spoken
+        self._data = b""
+        self._words: list[str] = []
+        self._is_stopped = False
+
+    def write(self, events: Sequence[Event]) -> bytes:
+        """Nothing until `End`, then the medium."""
+        for event in events:
+            require_labelled(event)
+            if isinstance(event, Media):
+                self._data = event.data
+            elif isinstance(event, TextDelta):
+                self._words.append(event.text)
+            elif isinstance(event, Finish):
+                self._is_stopped |= event.carrier is None
+            elif isinstance(event, End):
+                if not self._is_stopped:
+                    return self._data
+                self.status, self.content_type = 400, b"application/json"
+                return self._spoken(400, "content_filter", "".join(self._words))
+        return b""
+
+    def broken(self, code: str, message: str) -> bytes:
+        """The wire's error."""
+        return self._spoken(502, code, message)
+
+    def keep_alive(self) -> bytes:
+        """Nothing: every byte of a medium is the medium."""
+        return b""

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""OpenAI images: prompts are checked in JSON and in forms; pictures wait for their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import openai
+import orjson
+import pytest
+
+from gateway.wires.form import Part, write_form
+from gateway.wires.interfaces import BadRequest
+from gateway.wires.openai_images import FORM_PATHS, GENERATIONS_PATH, OpenAIImageForms, OpenAIImages
+from tests.conftest import RunningGateway
+from tests.gateway.wires.driver import ask
+from tests.upstreams.scripted import Script, ScriptedUpstream
+
+WIRE, FORMS = OpenAIImages(), OpenAIImageForms()
+
+
+def form(*parts: Part) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    body, content_type = write_form(parts)
+    return body, [(b"content-type", content_type.encode())]
+
+
+def test_prompts_are_texts() -> None:
+    """And what a later version adds; the request goes on as it was checked."""
+    request = {"model": "m", "prompt": "a cat", "negative": "a dog", "n": 2, "user": "nobody"}
+    prompt = WIRE.read_request(GENERATIONS_PATH, "", orjson.dumps(request))
+    assert {item.text for item in prompt.texts} == {"a cat", "a dog", "negative", "n"}
+    assert orjson.loads(WIRE.call(GENERATIONS_PATH, "", prompt).body) == request
+
+
+@pytest.mark.parametrize(
+    ("request_", "param"), [({}, "prompt"), ({"prompt": 1}, "prompt"), ({"prompt": "x", "stream": True}, "stream")]
+)
+def test_a_bad_request_names_its_field(request_: dict[str, Any], param: str) -> None:
+    """Partial pictures cannot be labelled."""
+    with pytest.raises(BadRequest) as caught:
+        WIRE.read_request(GENERATIONS_PATH, "", orjson.dumps(request_))
+    assert caught.value.param == param
+
+
+def test_a_forms_fields_are_texts_and_its_files_are_media() -> None:
+    """The form for the model is made of what was read."""
+    body, headers = form(Part("prompt", b"a hat"), Part("model", b"m"), Part("image", b"PNG", "c.png", "image/png"))
+    exchange = ask(FORMS, FORM_PATHS[0], body, headers=headers)
+    prompt = exchange.prompt
+    assert prompt is not None
+    assert prompt.model == "m"
+    assert prompt.has_media
+    assert {item.text for item in prompt.texts} == {"a hat", "c.png"}
+    call = FORMS.call(FORM_PATHS[0], "", prompt)
+    assert b"PNG" in call.body
+    assert call.content_type.startswith("multipart/form-data; boundary=")
+
+
+@pytest.mark.parametrize("parts", [[Part("image", b"x", "f")], [Part("prompt", b"x"), Part("stream", b"true")]])
+def test_a_bad_form_is_refused(parts: list[Part]) -> None:
+    """An edit needs its prompt."""
+    body, headers = form(*parts)
+    with pytest.raises(BadRequest):
+        FORMS.read_request_with_headers(FORM_PATHS[0], "", body, headers)
+
+
+@pytest.fixture
+def client(shared_gateway: RunningGateway) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=shared_gateway.v1, api_key="sk-test", max_retries=0) as made:
+        yield made
+
+
+PICTURES = {"created": 1, "data": [{"b64_json": "aGk=", "revised_prompt": "a cat"}]}
+
+
+def test_a_picture_is_refused_with_a_clear_error(
+    client: openai.OpenAI, upstream: ScriptedUpstream, shared_gateway: RunningGateway
+) -> None:
+    """Generated and edited; the record exists."""
+    for edited in (False, True):
+        upstream.reset()
+        upstream.queued.append(Script.of({"body": PICTURES}))
+        with pytest.raises(openai.InternalServerError) as caught:
+            if edited:
+                client.images.edit(model="m", prompt="a hat", image=("c.png", b"PNG", "image/png"))
+            else:
+                client.images.generate(model="m", prompt="a cat")
+        assert (caught.value.status_code, caught.value.code) == (501, "unlabelled_media")
+        assert "aGk=" not in str(caught.value)
+        assert shared_gateway.record(caught.value.response.headers["duty-record"])
+        assert len(upstream.seen) == 1
+    assert b'name="prompt"' in upstream.seen[0].body
+
+
+def test_a_forbidden_prompt_does_not_reach_the_model(client: openai.OpenAI, upstream: ScriptedUpstream) -> None:
+    """In a form too."""
+    upstream.reset()
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.images.generate(model="m", prompt="a 禁词")
+    assert caught.value.code == "content_filter"
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.images.edit(model="m", prompt="a 禁词", image=("c.png", b"PNG", "image/png"))
+    assert caught.value.code == "content_filter"
+    assert upstream.seen == []
+
+
+def test_an_answer_without_a_picture_is_guarded(client: openai.OpenAI, upstream: ScriptedUpstream) -> None:
+    """Words about it pass with their label, and forbidden words do not."""
+    upstream.reset()
+    upstream.queued.append(Script.of({"body": {"created": 1, "data": [{"revised_prompt": "a cat"}]}}))
+    answer = client.images.generate(model="m", prompt="a cat")
+    assert answer.data is not None
+    assert answer.data[0].revised_prompt == "a cat"
+    assert (answer.model_extra or {})["aigc"]["Label"] == "1"
+    upstream.queued.append(Script.of({"body": {"created": 1, "data": [{"revised_prompt": "a 禁词"}]}}))
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.images.generate(model="m", prompt="a cat")
+    assert caught.value.code == "content_filter"
+    assert "禁词" not in str(caught.value)
