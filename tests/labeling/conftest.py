@@ -57,17 +57,19 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     return out.getvalue()
 
 
-def sound(container: str, codec: str, rate: int = 44100, seconds: float = 0.5) -> bytes:
+def sound(
+    container: str, codec: str, rate: int = 44100, seconds: float = 0.5, layout: str = "mono", **options: str
+) -> bytes:
     """A tone, encoded by FFmpeg."""
     import av
     import numpy
 
     out = io.BytesIO()
     with av.open(out, "w", format=container) as target:
-        stream = target.add_stream(codec, rate=rate, layout="mono")
+        stream = target.add_stream(codec, rate=rate, layout=layout, options=options)
         count = int(rate * seconds)
         wave = (numpy.sin(numpy.arange(count) * 2 * math.pi * 440 / rate) * 8000).astype(numpy.int16)
-        resampler = av.AudioResampler(format=stream.codec_context.format, layout="mono", rate=rate)
+        resampler = av.AudioResampler(format=stream.codec_context.format, layout=layout, rate=rate)
         for start in range(0, count, 960):
             frame = av.AudioFrame.from_ndarray(wave[start : start + 960].reshape(1, -1), format="s16", layout="mono")
             frame.sample_rate = rate
@@ -202,10 +204,17 @@ if HAS_AV:
     }
 
 
+class Samples(dict[FileFormat, bytes]):
+    """Sample files; asking for one that this machine cannot make skips the test and says so."""
+
+    def __missing__(self, kind: FileFormat) -> bytes:
+        pytest.skip(f"no {kind.name} file could be made on this machine: install av and pillow-heif")
+
+
 @pytest.fixture(scope="session")
 def samples() -> dict[FileFormat, bytes]:
     """One real file of each format that this machine can make."""
-    return {file_format: make() for file_format, make in MAKERS.items()}
+    return Samples({file_format: make() for file_format, make in MAKERS.items()})
 
 
 @pytest.fixture(params=sorted(MAKERS, key=lambda kind: kind.name), ids=lambda kind: kind.name)

@@ -90,15 +90,14 @@ def test_the_actions_are_complete_as_the_conformance_rubric_asks(
     assert active["claim_generator_info"][0]["specVersion"] == SPEC_VERSION
 
 
+@pytest.mark.parametrize("kind", sorted(EMBEDDABLE, key=lambda kind: kind.name), ids=lambda kind: kind.name)
 def test_a_second_implementation_says_valid(
-    sample: bytes, file_format: FileFormat, chain: SigningChain, signer: ManifestSigner
+    kind: FileFormat, samples: dict[FileFormat, bytes], chain: SigningChain, signer: ManifestSigner
 ) -> None:
     """encypher-c2pa shares no code with the library that signs."""
     verifier = pytest.importorskip("encypher_c2pa")
-    if file_format not in EMBEDDABLE:
-        pytest.skip("stands beside the file")
-    signed = signer.sign(sample, file_format)
-    mime = "video/avi" if file_format is FileFormat.AVI else file_format.mime
+    signed = signer.sign(samples[kind], kind)
+    mime = "video/avi" if kind is FileFormat.AVI else kind.mime
     report = verifier.verify(signed.data, mime, trust_pem=chain.root_pem.decode(), telemetry=False, online=False)
     text = json.dumps(report)
 
@@ -140,8 +139,6 @@ def test_a_former_manifest_becomes_an_ingredient(
     kind: FileFormat, samples: dict[FileFormat, bytes], label: AigcLabel, signer: ManifestSigner
 ) -> None:
     """Never silently dropped, also where we wrote a label into the file in between."""
-    if kind not in samples:
-        pytest.skip(f"no {kind.name} file could be made on this machine")
     first = signer.sign(samples[kind], kind)
     second = signer.sign(implicit.write(first.data, kind, label), kind, edited_from=first.data)
     reading = read_manifest(second.data, kind)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from PIL import Image
 
 from labeling import implicit
 from labeling.aigc import AigcLabel, parse
@@ -19,8 +20,6 @@ from labeling.explicit.image import ImageLabel
 from labeling.file import LabelPlan, label_file
 from labeling.inspection import inspect_file
 from labeling.sniff import FileFormat
-
-LARGE_ENOUGH = 200
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +116,41 @@ def test_a_former_manifest_is_kept_through_pixel_work(
 
     assert "ingredient" in labelled.steps[3].detail
     assert (found.manifest["state"], found.manifest["manifests"]) == ("trusted", 2)
+
+
+def test_a_former_manifest_is_not_broken_without_being_told_to(
+    samples: dict[FileFormat, bytes], plan: LabelPlan, root: tuple[str, ManifestSigner]
+) -> None:
+    """Without a signer it cannot be kept, so labelling is refused until the plan says otherwise."""
+    signed = root[1].sign(samples[FileFormat.PNG], FileFormat.PNG).data
+    without = dataclasses.replace(plan, signer=None)
+    with pytest.raises(RefusedFile, match="configure a signer"):
+        label_file(signed, without)
+    labelled = label_file(signed, dataclasses.replace(without, may_break_manifest=True))
+
+    assert "broken" in labelled.steps[0].detail
+
+
+@pytest.mark.parametrize(("former", "own", "expected"), [("3", "1", "1"), ("1", "2", "1"), ("2", "3", "2")])
+def test_the_more_certain_of_two_labels_wins(
+    former: str, own: str, expected: str, samples: dict[FileFormat, bytes], plan: LabelPlan, other_label: AigcLabel
+) -> None:
+    """A suspicion of the upstream does not weaken what the producer knows."""
+    given = implicit.write(samples[FileFormat.PNG], FileFormat.PNG, dataclasses.replace(other_label, label=former))
+    chosen = dataclasses.replace(plan, label=dataclasses.replace(plan.label, label=own), signer=None)
+
+    assert label_file(given, chosen).label.label == expected
+
+
+def test_a_picture_too_small_to_show_a_label_goes_on_only_where_possible(
+    plan: LabelPlan, encode: Callable[..., bytes]
+) -> None:
+    """An icon of 12 pixels: said in the steps, or refused."""
+    icon = encode(Image.new("RGB", (12, 12)), "PNG")
+
+    assert label_file(icon, plan).steps[1].outcome == "not-possible"
+    with pytest.raises(UnsupportedFormat, match="too small"):
+        label_file(icon, dataclasses.replace(plan, explicit="required"))
 
 
 def test_a_text_has_no_metadata_and_says_so(plan: LabelPlan) -> None:

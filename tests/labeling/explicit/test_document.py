@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from labeling.errors import DamagedFile, LabelError, RefusedFile, UnsupportedFormat
+from labeling.errors import DamagedFile, LabelError, UnsupportedFormat
 from labeling.explicit.document import label_document
 from labeling.explicit.image import ImageLabel
 from labeling.sniff import FileFormat
@@ -126,7 +126,7 @@ def test_an_empty_drawing_and_a_prefixed_one_are_labelled() -> None:
     ("drawing", "words", "error"),
     [
         (b'<svg viewBox="0 0 0 5"></svg>', "AI生成", DamagedFile),
-        (b'<svg viewBox="0 0 1 900"></svg>', "AI生成" * 9, RefusedFile),
+        (b'<svg viewBox="0 0 1 900"></svg>', "AI生成" * 9, UnsupportedFormat),
         (b"<svg></svg>", "由机器人生成", UnsupportedFormat),
         (b"<svg>", "AI生成", DamagedFile),
     ],

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import random
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -203,7 +204,7 @@ def test_a_tiny_picture_is_refused_with_the_way_out(encode: Encode) -> None:
     """Five per cent of 16 pixels is no label that anyone can read."""
     data = encode(Image.new("RGB", (16, 16)), "PNG")
 
-    with pytest.raises(RefusedFile, match="too small for a legible label"):
+    with pytest.raises(UnsupportedFormat, match="too small for a legible label"):
         label_image(data, FileFormat.PNG, LABEL)
 
 
@@ -238,6 +239,24 @@ def test_a_cut_off_picture_is_damaged_and_nothing_else(kind: str, make_picture: 
     for cut in (len(data) // 4, len(data) // 2, len(data) * 3 // 4):
         with pytest.raises(LabelError):
             label_image(data[:cut], FileFormat[kind], LABEL)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "AVIF"])
+def test_a_picture_with_wrong_bytes_gives_an_error_of_ours_or_a_label(
+    kind: str, make_picture: MakePicture, encode: Encode
+) -> None:
+    """Decoders raise many kinds of exceptions for broken pictures; none of them escapes."""
+    chance = random.Random(11)
+    data = encode(make_picture(60, 60), kind)
+    for _ in range(60):
+        broken = bytearray(data)
+        for _ in range(chance.randrange(1, 5)):
+            broken[chance.randrange(min(len(data), 900))] = chance.choice((0, 255, 127, chance.randrange(256)))
+        try:
+            labelled = label_image(bytes(broken), FileFormat[kind], ImageLabel(WORDS, 500, max_pixels=1_000_000))
+        except LabelError:
+            continue
+        assert labelled.ink_px >= labelled.required_px
 
 
 def test_a_file_of_another_format_than_said_is_damaged(make_picture: MakePicture, encode: Encode) -> None:

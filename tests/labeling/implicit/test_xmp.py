@@ -3,15 +3,20 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
 from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image, PngImagePlugin
 
+from labeling import implicit
 from labeling.aigc import AigcLabel, parse
 from labeling.errors import DamagedFile
 from labeling.implicit import xmp
+from labeling.sniff import FileFormat
 
 NS = f'xmlns:TC260="{xmp.NAMESPACE}"'
 RDF = 'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"'
@@ -22,6 +27,9 @@ def packet(inner: str) -> bytes:
     """A packet with padding, as editors write it."""
     body = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF {RDF}>{inner}</rdf:RDF></x:xmpmeta>'
     return f'<?xpacket begin="\ufeff" id="W5M0"?>{body}\n   \n<?xpacket end="w"?>'.encode()
+
+
+EMPTY = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF {RDF}/></x:xmpmeta>'.encode()
 
 
 def values(data: bytes) -> list[object]:
@@ -66,6 +74,24 @@ def test_other_properties_of_the_same_description_stay() -> None:
     assert values(merged) == [JSON]
     # All descriptions of a packet are about the same thing.
     assert merged.count(b'rdf:about="uuid:1"') == 2
+
+
+def test_an_empty_label_element_is_cut_and_nothing_behind_it() -> None:
+    """An element that closes itself ends where it stands."""
+    inner = f'<rdf:Description rdf:about="" {NS} xmlns:dc="d"><TC260:AIGC/><dc:title>kept</dc:title></rdf:Description>'
+    merged = xmp.merge(packet(inner), JSON)
+
+    assert values(merged) == [JSON]
+    assert b"<dc:title>kept</dc:title></rdf:Description>" in merged
+
+
+def test_labels_nested_in_each_other_take_nothing_else_with_them() -> None:
+    """Made to confuse: a label in a label, and as an attribute of itself."""
+    inner = f'<rdf:Description rdf:about="" {NS} xmlns:dc="d"><TC260:AIGC TC260:AIGC="x"><TC260:AIGC>a</TC260:AIGC>'
+    merged = xmp.merge(packet(inner + "</TC260:AIGC><dc:title>kept</dc:title></rdf:Description>"), JSON)
+
+    assert values(merged) == [JSON]
+    assert b"<dc:title>kept</dc:title></rdf:Description>" in merged
 
 
 def test_several_labels_in_one_packet_become_one() -> None:
@@ -116,3 +142,40 @@ def test_every_allowed_value_survives_xml(value: str) -> None:
     (found,) = values(xmp.merge(None, label.as_json()))
 
     assert parse(str(found)).label == label
+
+
+Encode = Callable[..., bytes]
+
+
+MakePicture = Callable[..., Image.Image]
+
+
+OTHER = (
+    b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'>"
+    b"<rdf:Description rdf:about='' xmlns:dc='http://purl.org/dc/elements/1.1/' dc:format='kept'/>"
+    b"</rdf:RDF></x:xmpmeta>"
+)
+
+
+def only_label(data: bytes, kind: FileFormat) -> AigcLabel | None:
+    (field,) = implicit.read(data, kind)
+    return parse(field.value).label
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "AVIF"])
+def test_the_xmp_of_others_is_merged(kind: str, label: AigcLabel, make_picture: MakePicture, encode: Encode) -> None:
+    """Read by Pillow afterwards: both properties."""
+    options: dict[str, object] = {"xmp": OTHER}
+    if kind == "PNG":
+        text = PngImagePlugin.PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", OTHER.decode())
+        options = {"pnginfo": text}
+    elif kind == "TIFF":
+        options = {"tiffinfo": {700: OTHER}}
+    written = implicit.write(encode(make_picture(), kind, **options), FileFormat[kind], label)
+    with Image.open(io.BytesIO(written)) as image:
+        packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp", "").encode()
+
+    assert b"TC260:AIGC" in packet
+    assert b"dc:format='kept'" in packet
+    assert only_label(written, FileFormat[kind]) == label
