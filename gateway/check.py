@@ -54,7 +54,7 @@ def _errors(settings: Settings) -> list[Finding]:
             try:
                 secret(variable, key)
             except SettingsError as error:
-                found.append(Finding("error", key, str(error)))
+                found.append(Finding("error", key, str(error).removeprefix(f"{key}: ")))
     return found
 
 
@@ -73,6 +73,11 @@ def _warnings(settings: Settings) -> list[Finding]:
         found.append(
             Finding("warning", "identity.jwt", "no key source: everybody is anonymous, and minors are not recognised")
         )
+    if settings.upstream.api_key_env and not settings.identity.required:
+        text = "set, and identity.required is not: whoever reaches this listener uses your key; put a login before it"
+        found.append(Finding("warning", "upstream.api_key_env", text))
+    if settings.disclosure.mode == "acknowledge" and not settings.server.public_url:
+        found.append(Finding("warning", "server.public_url", "empty: links in acknowledgement refusals are relative"))
     if settings.upstream.url.startswith("http://") and "127.0.0.1" not in settings.upstream.url:
         found.append(Finding("warning", "upstream.url", "not https: prompts travel in clear"))
     return found

@@ -217,7 +217,8 @@ def token_list(home: HomeOption = Path(_DEFAULT_HOME), as_json: JsonOption = Fal
 @_refusing
 def token_revoke(token_id: str, home: HomeOption = Path(_DEFAULT_HOME)) -> None:
     """Revoke a token by its id; running servers refuse it at once."""
-    TokenStore(Home.open(home).tokens).revoke(token_id)
+    if not TokenStore(Home.open(home).tokens).revoke(token_id):
+        raise TokenError("there is no token with this id; `dutybound token list` shows them")
     typer.echo(f"revoked {token_id}")
 
 
