@@ -6,6 +6,7 @@ An error keeps `serve` from starting; a warning is for the operator to read.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +14,7 @@ from content_filter import FilterError, TermSet
 from gateway import policies
 from gateway.house import producer, term_paths, text_labels
 from gateway.policies import PolicyError
+from gateway.public.document import unstated
 from gateway.settings import Settings, SettingsError, secret
 
 
@@ -61,6 +63,9 @@ def _errors(settings: Settings) -> list[Finding]:
 def _warnings(settings: Settings) -> list[Finding]:
     found: list[Finding] = []
     is_real = settings.upstream.url != "sample"
+    with contextlib.suppress(PolicyError):  # said among the errors
+        for name in unstated(settings, policies.load(settings.policy.use)) if is_real else ():
+            found.append(Finding("warning", "service", f"{name} is not stated, and the policy asks you to publish it"))
     if is_real and not settings.service.provider_code:
         text = "not set: labels name the provider by its name; set the 27-character code once you have one"
         found.append(Finding("warning", "service.provider_code", text))
