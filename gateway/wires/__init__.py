@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.wires import (
@@ -113,9 +113,17 @@ class Table:
         wire = self._exact.get((method, path))
         if wire is not None:
             return wire
-        return next((wire for verb, shape, wire in self._patterns if verb == method and shape.fullmatch(path)), None)
+        return next((wire for verb, wire in self._matching(path) if verb == method), None)
 
     def methods(self, path: str) -> list[str]:
         """The methods that `path` knows, for 405."""
         exact = {method for method, known in self._exact if known == path}
-        return sorted(exact | {method for method, shape, _ in self._patterns if shape.fullmatch(path)})
+        return sorted(exact | {method for method, _ in self._matching(path)})
+
+    def _matching(self, path: str) -> Iterator[tuple[str, Wire]]:
+        """Methods and wires whose pattern is `path`; a path that climbs would be another one for the upstream."""
+        if not {".", ".."}.isdisjoint(path.split("/")):
+            return
+        for method, shape, wire in self._patterns:
+            if shape.fullmatch(path):
+                yield method, wire

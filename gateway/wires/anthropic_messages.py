@@ -75,7 +75,11 @@ class AnthropicMessages:
         Field("< content[] thinking", "looked_at", "never changed: passed, cut or stopped"),
         Field("< content[] thinking.signature", "passed"),
         Field("< content[] redacted_thinking", "passed", "opaque"),
-        Field("< content[] tool_use, server_tool_use", "looked_at", "name and input; escapes are written out"),
+        Field(
+            "< content[] tool_use, server_tool_use",
+            "looked_at",
+            "name and input, through escapes; whole input leaves whole",
+        ),
         Field("< content[] ..._tool_result", "looked_at", "leaves whole or stops the answer"),
         Field("< stop_sequence, stop_details.explanation", "looked_at"),
         Field("< id, model, stop_reason, usage", "passed"),

@@ -7,9 +7,9 @@ end in the last. A block of any other kind ends that text. So that the end label
 block's `content_block_stop` waits for the next event that tells; a text behind a tool call is a text of its own, with
 labels of its own.
 
-A thinking block's signature never overtakes its text. Tool input arrives as fragments of JSON and is guarded with its
-escapes written out. Blocks that come whole (search results, results of tools that ran at the model) leave whole or stop
-the answer.
+A thinking block's signature never overtakes its text. Tool input that streams is JSON in fragments, and the guard sees
+through its escapes; input that comes whole is an object. Blocks that come whole (search results, results of tools that
+ran at the model) leave whole or stop the answer.
 
 An `error` event from the upstream is an answer that broke off: ours follows in its place.
 """
@@ -20,11 +20,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gateway.events import Attached, Channel, End, Event, Finish, Lane, Opaque, TextDelta, Usage
+from gateway.events import Attached, Channel, End, Event, Finish, Lane, Opaque, Usage
 from gateway.wires.frames import At, Attachment, Ending, Frame, Path, joined_strings, unknown_texts
 from gateway.wires.framing import TextFinder
 from gateway.wires.interfaces import BadAnswer
-from gateway.wires.json_fragment import Unescaper
 from gateway.wires.json_text import loads_event
 from gateway.wires.sse import EventReader, ServerEvent
 from gateway.wires.whole import WholeTexts
@@ -85,12 +84,12 @@ class _MessageTexts(TextFinder):
     def other_block(self, frame: Frame, block: dict[str, Any]) -> Iterator[Event]:
         """A block that comes whole: a tool call's name and input, results, kinds that this codec does not know."""
         whole = WholeTexts(frame)
-        yield from whole.add(block, "name", Channel.TOOL_NAME)
-        yield from whole.add(block, "input", Channel.TOOL_ARGUMENTS, _NOT_TEXT)
+        yield from whole.add(block, "name", is_name=True)
+        yield from whole.add(block, "input", _NOT_TEXT)
         read = {"name", "input", "data"} if block.get("type") == "redacted_thinking" else {"name", "input"}
         for key in block:
             if key not in read and key not in _NOT_TEXT:
-                yield from whole.add(block, key, Channel.OTHER, _NOT_TEXT)
+                yield from whole.add(block, key, _NOT_TEXT)
         yield from whole.end()
 
     def others(self, frame: Frame, tree: dict[str, Any], known: frozenset[str]) -> Iterator[Event]:
@@ -100,7 +99,7 @@ class _MessageTexts(TextFinder):
         whole = WholeTexts(frame)
         for key in tree:
             if key not in known and key not in _NOT_TEXT:
-                yield from whole.add(tree, key, Channel.OTHER, _NOT_TEXT)
+                yield from whole.add(tree, key, _NOT_TEXT)
         yield from whole.end()
 
     def usage(self, usage: Any) -> Iterator[Usage]:
@@ -109,6 +108,12 @@ class _MessageTexts(TextFinder):
             self._input_tokens = _tokens(usage, "input_tokens", self._input_tokens)
             self._output_tokens = _tokens(usage, "output_tokens", self._output_tokens)
             yield Usage(self._input_tokens, self._output_tokens)
+
+    def unknown_delta(self, frame: Frame, delta: dict[str, Any], index: int, kind: str) -> Iterator[Event]:
+        """A delta of a kind that this codec does not know: each of its members is a text that goes on."""
+        for container, key, text, at in unknown_texts(delta, (), _NOT_TEXT):
+            lane = self._lanes.other(0, (kind, *at))
+            yield from self.text(frame, lane, container, key, text, (At(index), kind, *at))
 
 
 def _tokens(usage: Mapping[str, Any], key: str, before: int) -> int:
@@ -121,11 +126,11 @@ def _end_of_text(frame: Frame) -> Finish:
     return Finish(0, "", Ending(frame, {}, "", None))
 
 
-class StreamReader(_MessageTexts):
+class StreamReader:
     """The events of a stream."""
 
     def __init__(self, event_bytes: int) -> None:
-        super().__init__()
+        self._texts = _MessageTexts()
         self._events = EventReader(event_bytes)
         self._has_begun = self._is_done = self._has_failed = False
         self._open = -1
@@ -134,7 +139,6 @@ class StreamReader(_MessageTexts):
         self._seen = -1
         self._stop: Frame | None = None
         """The stop of a text block, which waits until it is known whether the text goes on."""
-        self._input = Unescaper()
 
     def feed(self, data: bytes) -> list[Event]:
         """The events that `data` completes."""
@@ -181,7 +185,7 @@ class StreamReader(_MessageTexts):
         elif not isinstance(kind, str) or _EVENT_NAME.fullmatch(kind) is None:
             raise BadAnswer("bad_type")
         else:
-            events += self.others(frame, tree, _KNOWN_EVENT - {"delta", "content_block"})
+            events += self._texts.others(frame, tree, _KNOWN_EVENT - {"delta", "content_block"})
         if not frame.parts and frame is not self._stop:
             events.append(Opaque(frame))
         if self._is_done:
@@ -192,8 +196,8 @@ class StreamReader(_MessageTexts):
         if self._has_begun or not isinstance(message, dict):
             raise BadAnswer("bad_order" if self._has_begun else "bad_message")
         self._has_begun = True
-        yield from self.others(frame, message, _NOT_TEXT)
-        yield from self.usage(message.get("usage"))
+        yield from self._texts.others(frame, message, _NOT_TEXT)
+        yield from self._texts.usage(message.get("usage"))
 
     def _block_start(self, frame: Frame, tree: dict[str, Any]) -> Iterator[Event]:
         index, block = _index_of(tree), tree.get("content_block")
@@ -209,13 +213,13 @@ class StreamReader(_MessageTexts):
                 yield Attached(_TEXT, (), Attachment(self._stop, {}, "", None))
                 self._stop = None
             yield Attached(_TEXT, (), Attachment(frame, {}, "", None))
-            yield from self.text_block(frame, block, (At(index), "text_delta", "text"))
+            yield from self._texts.text_block(frame, block, (At(index), "text_delta", "text"))
             return
         yield from self._end_text()
         if self._kind == "thinking":
-            yield from self.thinking_block(frame, block, (At(index), "thinking_delta", "thinking"))
+            yield from self._texts.thinking_block(frame, block, (At(index), "thinking_delta", "thinking"))
         else:
-            yield from self.other_block(frame, block)
+            yield from self._texts.other_block(frame, block)
 
     def _delta(self, frame: Frame, tree: dict[str, Any]) -> Iterator[Event]:
         index, delta = _index_of(tree), tree.get("delta")
@@ -228,39 +232,29 @@ class StreamReader(_MessageTexts):
         if kind == "text_delta" and self._kind == "text":
             text = delta.get("text")
             if isinstance(text, str):
-                yield from self.text(frame, _TEXT, delta, "text", text, (At(index), "text_delta", "text"))
+                yield from self._texts.text(frame, _TEXT, delta, "text", text, (At(index), "text_delta", "text"))
         elif kind == "thinking_delta" and self._kind == "thinking":
             text = delta.get("thinking")
             if isinstance(text, str):
-                yield from self.text(frame, THINKING, delta, "thinking", text, (At(index), kind, "thinking"))
+                yield from self._texts.text(frame, THINKING, delta, "thinking", text, (At(index), kind, "thinking"))
         elif kind == "signature_delta" and self._kind == "thinking":
             yield Attached(THINKING, (), Attachment(frame, delta, "signature", delta.get("signature")))
         elif kind == "input_json_delta" and self._kind not in ("text", "thinking"):
             text = delta.get("partial_json")
             if isinstance(text, str) and text:
-                yield from self._tool_input(frame, index, delta, text)
+                lane = Lane(0, Channel.TOOL_ARGUMENTS, index)
+                yield from self._texts.text(frame, lane, delta, "partial_json", text, (At(index), kind, "partial_json"))
         elif kind == "citations_delta" and isinstance(delta.get("citation"), dict):
-            yield self.about(frame, delta, "citation")
+            yield self._texts.about(frame, delta, "citation")
         elif not isinstance(kind, str) or kind in ("text_delta", "thinking_delta", "input_json_delta"):
             raise BadAnswer("bad_delta")
         else:
             known = len(delta)
-            for container, key, text, at in unknown_texts(delta, (), _NOT_TEXT):
-                lane = self._lanes.other(0, (kind, *at))
-                yield from self.text(frame, lane, container, key, text, (At(index), kind, *at))
+            yield from self._texts.unknown_delta(frame, delta, index, kind)
         if len(delta) > known:
-            yield from self.others(frame, delta, _DELTA_FIELDS)
+            yield from self._texts.others(frame, delta, _DELTA_FIELDS)
         if len(tree) > 3:
-            yield from self.others(frame, tree, _KNOWN_EVENT)
-
-    def _tool_input(self, frame: Frame, index: int, delta: dict[str, Any], text: str) -> Iterator[Event]:
-        said = self._input.feed(text)
-        if said != text:
-            frame.raw = b""
-            delta["partial_json"] = said
-        if said:
-            lane = Lane(0, Channel.TOOL_ARGUMENTS, index)
-            yield from self.text(frame, lane, delta, "partial_json", said, _input_path(index))
+            yield from self._texts.others(frame, tree, _KNOWN_EVENT)
 
     def _block_stop(self, frame: Frame, tree: dict[str, Any]) -> Iterator[Event]:
         index = _index_of(tree)
@@ -275,17 +269,14 @@ class StreamReader(_MessageTexts):
         if self._kind == "text":
             self._stop = frame
             return
-        rest = self._input.close()
-        if rest:
-            yield TextDelta(Lane(0, Channel.TOOL_ARGUMENTS, index), rest)
-        yield from TextFinder.close(self)
+        yield from self._texts.close(0)
         yield _end_of_text(frame)
 
     def _end_text(self) -> Iterator[Event]:
         """The end of a text, in front of its last block's stop."""
         stop, self._stop = self._stop, None
         if stop is not None:
-            yield from TextFinder.close(self)
+            yield from self._texts.close(0)
             yield _end_of_text(stop)
 
     def _message_delta(self, frame: Frame, tree: dict[str, Any]) -> Iterator[Event]:
@@ -297,33 +288,29 @@ class StreamReader(_MessageTexts):
         for container in (delta, tree):
             for key in container:
                 if key not in _NOT_TEXT and key not in _KNOWN_EVENT:
-                    yield from whole.add(container, key, Channel.OTHER, _NOT_TEXT)
+                    yield from whole.add(container, key, _NOT_TEXT)
         yield from whole.end()
         reason = delta.get("stop_reason")
         if reason is not None:
             yield Finish(0, str(reason), Ending(frame, delta, "stop_reason", reason))
-        yield from self.usage(tree.get("usage"))
+        yield from self._texts.usage(tree.get("usage"))
 
     def _message_stop(self, frame: Frame, tree: dict[str, Any]) -> Iterator[Event]:
         if not self._has_begun or self._open >= 0:
             raise BadAnswer("bad_order")
         yield from self._end_text()
         self._is_done = True
-        yield from self.others(frame, tree, _KNOWN_EVENT)
+        yield from self._texts.others(frame, tree, _KNOWN_EVENT)
 
 
 _DELTA_FIELDS = frozenset({"type", "text", "thinking", "signature", "partial_json", "citation"})
 
 
-def _input_path(index: int) -> Path:
-    return (At(index), "input_json_delta", "partial_json")
-
-
-class MessageReader(_MessageTexts):
+class MessageReader:
     """One whole message."""
 
     def __init__(self) -> None:
-        super().__init__()
+        self._texts = _MessageTexts()
         self._body = bytearray()
 
     def feed(self, data: bytes) -> list[Event]:
@@ -349,19 +336,19 @@ class MessageReader(_MessageTexts):
                 raise BadAnswer("bad_block")
             kind = block.get("type")
             if is_in_text and kind != "text":
-                yield from TextFinder.close(self)
+                yield from self._texts.close(0)
                 yield _end_of_text(frame)
             is_in_text = kind == "text"
             if is_in_text:
-                yield from self.text_block(frame, block, ())
+                yield from self._texts.text_block(frame, block, ())
             elif kind == "thinking":
-                yield from self.thinking_block(frame, block, ())
-                yield from TextFinder.close(self)
+                yield from self._texts.thinking_block(frame, block, ())
+                yield from self._texts.close(0)
                 yield _end_of_text(frame)
             else:
-                yield from self.other_block(frame, block)
-        yield from TextFinder.close(self)
-        yield from self.others(frame, tree, _NOT_TEXT | {"content"})
-        yield from self.usage(tree.get("usage"))
+                yield from self._texts.other_block(frame, block)
+        yield from self._texts.close(0)
+        yield from self._texts.others(frame, tree, _NOT_TEXT | {"content"})
+        yield from self._texts.usage(tree.get("usage"))
         yield Finish(0, str(tree.get("stop_reason")), Ending(frame, tree, "stop_reason", tree.get("stop_reason")))
         yield End(tree)

@@ -15,7 +15,7 @@ from gateway.wires.frames import Frame, Path, Slot
 from gateway.wires.interfaces import BadAnswer
 from gateway.wires.json_text import clean
 
-_BETWEEN = "\uffff"
+BETWEEN = "\uffff"
 _MAX_DEPTH = 64
 
 
@@ -31,19 +31,23 @@ class ObjectSlot(Slot):
         self._skipped = skipped
         super().__init__(frame, container, key, object_text(self._original, skipped), path)
 
+    def end_text(self) -> None:
+        """Let the text end with the noncharacter, so that it is no beginning of what its lane says next."""
+        self.value += BETWEEN
+
     def put(self, value: Any) -> None:
         """The object with the texts of `value` in it; an empty object where they are not all there."""
         if value == self.value:
             self.container[self.key] = self._original
             return
-        words = str(value).split(_BETWEEN)
-        is_whole = len(words) == self.value.count(_BETWEEN) + 1
+        words = str(value).split(BETWEEN)
+        is_whole = len(words) == self.value.count(BETWEEN) + 1
         self.container[self.key] = _rebuilt(self._original, iter(words), self._skipped) if is_whole and value else {}
 
 
 def object_text(value: Any, skipped: frozenset[str] = frozenset()) -> str:
     """Every key and string below `value`, in order. Raises `BadAnswer` where it is nested too deep."""
-    return _BETWEEN.join(clean(text).replace(_BETWEEN, "\ufffd") for text in _texts(value, skipped, 0))
+    return BETWEEN.join(clean(text).replace(BETWEEN, "\ufffd") for text in _texts(value, skipped, 0))
 
 
 def _texts(value: Any, skipped: frozenset[str], depth: int) -> Iterator[str]:

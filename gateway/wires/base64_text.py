@@ -7,7 +7,7 @@ import base64
 import binascii
 from typing import Any
 
-from gateway.wires.arguments import ObjectSlot
+from gateway.wires.arguments import BETWEEN, ObjectSlot
 from gateway.wires.frames import Frame, Path
 
 _URL_SAFE = str.maketrans("-_", "+/")
@@ -50,4 +50,5 @@ class EncodedSlot(ObjectSlot):
 
     def put(self, value: Any) -> None:
         """The text, encoded; as it came where it did not change."""
-        self.container[self.key] = self._data if value == self.value else base64.b64encode(str(value).encode()).decode()
+        text = str(value).removesuffix(BETWEEN)
+        self.container[self.key] = self._data if value == self.value else base64.b64encode(text.encode()).decode()

@@ -25,7 +25,8 @@ import orjson
 from gateway.decisions import Refusal
 from gateway.events import Channel, End, Event, Finish, Lane, TextDelta
 from gateway.exchange import Exchange, Prompt, PromptText
-from gateway.wires.dashscope_answer import EventsReader, EventsWriter, PlainReader, PlainWriter, error_document
+from gateway.wires.dashscope_answer import EventsReader, PlainReader
+from gateway.wires.dashscope_writer import EventsWriter, PlainWriter, error_document
 from gateway.wires.fields import Field
 from gateway.wires.framing import encoded
 from gateway.wires.interfaces import AnswerReader, AnswerWriter, BadRequest, Call

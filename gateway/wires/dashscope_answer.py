@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The answers of DashScope's native protocol: server-sent events, whole documents and tasks, to events and back.
+"""The answers of DashScope's native protocol, read: server-sent events, whole documents and tasks.
 
 A cumulative stream is read as what is new in each event. Its frames hold only that while they are in the house; the
 writer puts before it what already left of the same lane, so a client that shows the last event shows exactly what the
@@ -8,19 +8,17 @@ duties let through.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gateway.events import Channel, End, Event, Finish, Lane, Media, Opaque, TextDelta, Usage
-from gateway.exchange import Exchange
-from gateway.wires.frames import At, Attachment, Ending, Frame, Path, Slot, built
-from gateway.wires.framing import StreamFrames, TextFinder, WholeDocument, encoded, frame_of
+from gateway.wires.frames import At, Ending, Frame, Path, Slot
+from gateway.wires.framing import TextFinder, frame_of
 from gateway.wires.interfaces import BadAnswer
 from gateway.wires.json_text import clean, loads_event
-from gateway.wires.media import require_labelled
 from gateway.wires.sse import EventReader, ServerEvent
 
-_KNOWN_DOCUMENT = frozenset({"output", "usage", "request_id", "status_code"})
+_KNOWN_DOCUMENT = frozenset({"output", "request_id"})
 _KNOWN_OUTPUT = frozenset({"text", "finish_reason", "choices", "task_id", "task_status"})
 _KNOWN_CHOICE = frozenset({"index", "message", "finish_reason"})
 _KNOWN_MESSAGE = frozenset({"role", "content", "reasoning_content", "tool_calls"})
@@ -30,18 +28,13 @@ _MEDIA = frozenset({"image", "audio", "video", "images"})
 """Members that are media: a link, or data."""
 _TIMES = frozenset({"submit_time", "scheduled_time", "end_time"})
 
-_DOCUMENT_CHOICE = -1
+DOCUMENT_CHOICE = -1
 """The lane choice of texts that stand in the document beside its choices."""
 _RUNNING = (None, "null")
 """What a `finish_reason` is while a choice goes on."""
 
 
-def error_document(code: str, message: str, request_id: str = "") -> dict[str, Any]:
-    """DashScope's error object."""
-    return {"code": code, "message": message, "request_id": request_id}
-
-
-class _LaneSlot(Slot):
+class LaneSlot(Slot):
     """The place of a text in a cumulative frame: it knows its lane, of which the writer repeats what already left."""
 
     __slots__ = ("lane",)
@@ -51,7 +44,7 @@ class _LaneSlot(Slot):
         self.lane = lane
 
 
-class _CumulativeFrame(Frame):
+class CumulativeFrame(Frame):
     """A frame of a stream whose events repeat what was said."""
 
     __slots__ = ()
@@ -78,7 +71,7 @@ class _DocumentReader(TextFinder):
         output = tree.get("output")
         if not isinstance(output, dict):
             raise BadAnswer("no_output")
-        frame = _CumulativeFrame(tree) if self.is_cumulative else Frame(tree, raw)
+        frame = CumulativeFrame(tree) if self.is_cumulative else Frame(tree, raw)
         events: list[Event] = []
         endings: list[Finish] = []
         choices = output.get("choices")
@@ -115,9 +108,9 @@ class _DocumentReader(TextFinder):
             known = known | _TIMES
             yield from _links(output)
         if not output.keys() <= known:
-            yield from self.unknown(frame, output, ("output",), known, _DOCUMENT_CHOICE)
+            yield from self.unknown(frame, output, ("output",), known, DOCUMENT_CHOICE)
         if not tree.keys() <= _KNOWN_DOCUMENT:
-            yield from self.unknown(frame, tree, (), _KNOWN_DOCUMENT, _DOCUMENT_CHOICE)
+            yield from self.unknown(frame, tree, (), _KNOWN_DOCUMENT, DOCUMENT_CHOICE)
 
     def _end(self, frame: Frame, index: int, holder: dict[str, Any], endings: list[Finish]) -> None:
         self._open.discard(index)
@@ -212,7 +205,7 @@ class _DocumentReader(TextFinder):
             raise BadAnswer("not_cumulative")
         self._said[lane] = value
         container[key] = new = value[len(said) :]
-        slot = _LaneSlot(frame, container, key, new, path, lane)
+        slot = LaneSlot(frame, container, key, new, path, lane)
         if new:
             yield TextDelta(lane, new, slot)
 
@@ -337,199 +330,3 @@ class PlainReader:
         if not reader.has_choices and not self._is_task:
             raise BadAnswer("no_choices")
         return [*events, *reader.close(), End(frame)]
-
-
-class _Form:
-    """How an answer that no event showed yet is spelt: `text`, `message`, `parts`, or both where nobody knows."""
-
-    def __init__(self, form: str) -> None:
-        self.form = form
-
-    def learn(self, tree: Mapping[str, Any]) -> None:
-        """Take the form of the upstream's own document."""
-        output = tree.get("output")
-        if not isinstance(output, dict):
-            return
-        if isinstance(output.get("text"), str):
-            self.form = "text"
-        elif isinstance(choices := output.get("choices"), list) and choices and isinstance(choices[0], dict):
-            message = choices[0].get("message")
-            self.form = "parts" if isinstance(message, dict) and isinstance(message.get("content"), list) else "message"
-
-    def output(self, choice: int, texts: Mapping[str, Any], reason: str) -> dict[str, Any]:
-        """An `output` of one choice that says `texts` (`content`, `reasoning_content`, ...)."""
-        text = texts.get("content", "")
-        content = [{"text": text}] if self.form == "parts" else text
-        made: dict[str, Any] = {}
-        if self.form in ("text", ""):
-            made = {"text": text, "finish_reason": reason}
-        if self.form != "text":
-            message = {**texts, "role": "assistant", "content": content}
-            made["choices"] = [{"index": choice, "message": message, "finish_reason": reason}]
-        return made
-
-
-class EventsWriter(StreamFrames):
-    """A stream of events."""
-
-    content_type = b"text/event-stream;charset=UTF-8"
-
-    def __init__(self, exchange: Exchange, form: str, *, is_cumulative: bool) -> None:
-        super().__init__(exchange)
-        self._form = _Form(form)
-        self._is_cumulative = is_cumulative
-        self._said: dict[Lane, str] = {}
-        self._around: dict[str, Any] = {
-            "usage": {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0},
-            "request_id": exchange.record_id,
-        }
-        self._number = 0
-        self._reason = "stop"
-
-    def write(self, events: Sequence[Event]) -> bytes:
-        """The bytes of `events`."""
-        first = None
-        for event in events:
-            require_labelled(event)
-            first = first or frame_of(event)
-            if isinstance(event, Finish):
-                self._reason = event.reason
-        if first is not None:
-            # Known before the first byte: words of a duty may stand before the first frame.
-            self._is_cumulative = isinstance(first, _CumulativeFrame)
-            self._form.learn(first.tree)
-        return super().write(events)
-
-    def learn(self, frame: Frame) -> None:
-        """What every event of the answer repeats."""
-        self._around.update({key: frame.tree[key] for key in self._around if key in frame.tree})
-
-    def text_frame(self, lane: Lane, text: str, path: Path | None) -> Frame:
-        """An event with one text."""
-        frame = self._frame(lane.choice, "null")
-        if lane.choice == _DOCUMENT_CHOICE:
-            for key, value in built(path or ("text",), self._repeated(lane, text)).items():
-                frame.tree[key] = {**frame.tree[key], **value} if isinstance(frame.tree.get(key), dict) else value
-        elif lane.channel is Channel.ANSWER and lane.item == 0:
-            self._put(frame, lane, "content", text)
-        elif lane.channel is Channel.REASONING:
-            self._put(frame, lane, "reasoning_content", text)
-        elif path is not None:
-            said = self._repeated(lane, text)
-            choice = frame.tree["output"].setdefault("choices", [{"index": lane.choice, "message": {}}])[0]
-            if path[0] == "choice":
-                choice.update(built(path[1:], said))
-            else:
-                choice["message"].update(built(path, said))
-        return frame
-
-    def attachment_frame(self, lane: Lane, part: Attachment) -> Frame:
-        """Nothing is attached to texts on this wire."""
-        raise BadAnswer("no_attachments")
-
-    def finish_frame(self, choice: int, reason: str) -> Frame:
-        """An event that ends a choice; in a cumulative stream it repeats the whole text."""
-        return self._frame(choice, reason)
-
-    def last_frame(self) -> Frame:
-        """The end once more: an event without a choice would be none that clients expect."""
-        return self._frame(0, self._reason)
-
-    def frame_bytes(self, frame: Frame) -> bytes:
-        """An event with the fields that DashScope gives its own."""
-        for part in frame.parts:
-            if isinstance(part, _LaneSlot):
-                said = self._repeated(part.lane, part.container[part.key])
-                part.put(said)
-        if isinstance(frame, _CumulativeFrame):
-            frame.raw = b""
-        self._number += 1
-        return _event(self._number, b"result", 200, frame.raw or encoded(frame.tree))
-
-    def broken(self, code: str, message: str) -> bytes:
-        """An error event; the official SDK gives it as an answer with that status."""
-        flushed = self.flushed()
-        self._number += 1
-        tree = {**error_document(code, message, self.exchange.record_id), "aigc": self.exchange.label}
-        return flushed + _event(self._number, b"error", 502, encoded(tree))
-
-    def _frame(self, choice: int, reason: str) -> Frame:
-        """An event that says nothing new."""
-        texts: dict[str, Any] = {}
-        if self._is_cumulative:
-            texts["content"] = self._said.get(Lane(choice, Channel.ANSWER), "")
-            if thought := self._said.get(Lane(choice, Channel.REASONING), ""):
-                texts["reasoning_content"] = thought
-        return Frame({"output": self._form.output(max(choice, 0), texts, reason), **self._around})
-
-    def _put(self, frame: Frame, lane: Lane, key: str, text: str) -> None:
-        said = self._repeated(lane, text)
-        output = self._form.output(lane.choice, {**self._texts(lane.choice), key: said}, "null")
-        frame.tree["output"] = output
-
-    def _texts(self, choice: int) -> dict[str, str]:
-        if not self._is_cumulative:
-            return {}
-        pairs = (("content", Channel.ANSWER), ("reasoning_content", Channel.REASONING))
-        return {key: said for key, channel in pairs if (said := self._said.get(Lane(choice, channel)))}
-
-    def _repeated(self, lane: Lane, text: str) -> str:
-        """`text`, behind what already left of its lane where the stream is cumulative."""
-        if not self._is_cumulative:
-            return text
-        said = self._said[lane] = self._said.get(lane, "") + text
-        return said
-
-
-def _event(number: int, kind: bytes, status: int, data: bytes) -> bytes:
-    return b"id:%d\nevent:%s\n:HTTP_STATUS/%d\ndata:%s\n\n" % (number, kind, status, data)
-
-
-class PlainWriter(WholeDocument):
-    """One document."""
-
-    def __init__(self, exchange: Exchange, form: str) -> None:
-        super().__init__(exchange)
-        self._form = _Form(form)
-
-    def write(self, events: Sequence[Event]) -> bytes:
-        """Nothing until `End`, then the whole document."""
-        for event in events:
-            require_labelled(event)
-        return super().write(events)
-
-    def empty(self) -> dict[str, Any]:
-        """An answer that no model gave."""
-        usage = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
-        return {"output": {}, "usage": usage, "request_id": self.exchange.record_id}
-
-    def replace(self, document: dict[str, Any], choice: int, reason: str, text: str) -> None:
-        """A choice of which nothing of the model's may be shown."""
-        self._form.learn(document)
-        made = self._form.output(choice, {"content": text}, reason)
-        output = document["output"]
-        choices = output.get("choices")
-        if isinstance(choices, list) and self._form.form != "text":
-            for position, item in enumerate(choices):
-                if isinstance(item, dict) and item.get("index", position) == choice:
-                    choices[position] = made["choices"][0]
-                    return
-            choices.append(made["choices"][0])
-            return
-        output.update(made)
-
-    def add_text(self, document: dict[str, Any], lane: Lane, text: str) -> None:
-        """The words of a duty where the model said nothing there."""
-        output = document["output"]
-        if lane != Lane(lane.choice, Channel.ANSWER):
-            return
-        if "text" in output:
-            output["text"] = text
-        for position, item in enumerate(output.get("choices") or ()):
-            if item.get("index", position) == lane.choice and isinstance(item.get("message"), dict):
-                parts = isinstance(item["message"].get("content"), list)
-                item["message"]["content"] = [{"text": text}] if parts else text
-
-    def broken(self, code: str, message: str) -> bytes:
-        """DashScope's error object."""
-        return encoded(error_document(code, message, self.exchange.record_id))

@@ -9,6 +9,7 @@ Of a part's headers only name, file name and media type survive.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -17,6 +18,9 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from gateway.exchange import Prompt, PromptText
 from gateway.wires.interfaces import BadRequest, Call
+
+# The parser's own warnings say what it found in place of what it expected, and that is a client's text.
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 MAX_PARTS = 128
 MAX_HEADER_BYTES = 4_096

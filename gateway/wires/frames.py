@@ -94,21 +94,29 @@ class Lanes:
         return Lane(choice, Channel.OTHER, item)
 
 
+MERE_NAMES = frozenset({"id", "type", "index", "role", "object", "status"})
+"""Members whose strings name things, at any depth, on the wires that say so."""
+
+
 def unknown_texts(
     value: Any, path: Path, known: frozenset[str], depth: int = 0
 ) -> Iterator[tuple[Any, str | int, str, Path]]:
-    """Every string below `value` whose key is not `known`: its container, key, text and path."""
+    """Every string below `value` but its members in `known`: its container, key, text and path.
+
+    What is known of `value` itself says nothing about what stands deeper: there only the mere names in `known` are
+    left out, and only where they are strings.
+    """
     if depth > 64:
         raise BadAnswer("nested_too_deeply")
     if isinstance(value, dict):
         for key, item in value.items():
-            if key in known:
+            if key in known and (depth == 0 or isinstance(item, str)):
                 continue
             if isinstance(item, str):
                 if item:
                     yield value, key, item, (*path, key)
             elif item is not None:
-                yield from unknown_texts(item, (*path, key), known, depth + 1)
+                yield from unknown_texts(item, (*path, key), known & MERE_NAMES, depth + 1)
     elif isinstance(value, list):
         for position, item in enumerate(value):
             index = item.get("index", position) if isinstance(item, dict) else position
@@ -117,7 +125,7 @@ def unknown_texts(
                 if item:
                     yield value, position, item, at
             elif item is not None:
-                yield from unknown_texts(item, at, known, depth + 1)
+                yield from unknown_texts(item, at, known & MERE_NAMES, depth + 1)
 
 
 def built(path: Path, text: str) -> dict[str, Any]:

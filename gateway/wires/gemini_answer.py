@@ -70,7 +70,7 @@ class _DocumentReader(TextFinder):
         if feedback:
             self._is_blocked = self._is_blocked or (isinstance(feedback, dict) and bool(feedback.get("blockReason")))
             whole = WholeTexts(frame)
-            events += whole.add(tree, "promptFeedback", Channel.OTHER, _NOT_TEXT)
+            events += whole.add(tree, "promptFeedback", _NOT_TEXT)
             events += whole.end()
         if not tree.keys() <= _KNOWN_DOCUMENT:
             events += self.unknown(frame, tree, (), _KNOWN_DOCUMENT, _DOCUMENT_CHOICE)
@@ -104,6 +104,7 @@ class _DocumentReader(TextFinder):
         reason = candidate.get("finishReason")
         if reason is not None and reason != "FINISH_REASON_UNSPECIFIED":
             self._open.discard(index)
+            endings += self.close(index)
             endings.append(Finish(index, str(reason), Ending(frame, candidate, "finishReason", reason)))
 
     def _content(self, frame: Frame, content: dict[str, Any], index: int) -> Iterator[Event]:
@@ -124,7 +125,7 @@ class _DocumentReader(TextFinder):
                 yield from self._other_part(frame, part, index, whole)
         for key in content:
             if key not in ("parts", "role"):
-                yield from whole.add(content, key, Channel.OTHER, _NOT_TEXT)
+                yield from whole.add(content, key, _NOT_TEXT)
         yield from whole.end()
 
     def _other_part(self, frame: Frame, part: dict[str, Any], index: int, whole: WholeTexts) -> Iterator[Event]:
@@ -137,17 +138,14 @@ class _DocumentReader(TextFinder):
                 if value.get("partialArgs"):
                     raise BadAnswer("partial_arguments")
                 for name in value:
-                    channel = Channel.TOOL_NAME if name == "name" else Channel.TOOL_ARGUMENTS
                     if name != "id":
-                        yield from whole.add(value, name, channel)
+                        yield from whole.add(value, name, is_name=name == "name")
             elif key == "fileData" and isinstance(value, dict):
                 # A link to what nobody here has seen: a medium without data.
                 yield Media(index, str(value.get("mimeType")), b"", Attachment(frame, value, "fileUri", None))
-                yield from whole.add(part, key, Channel.OTHER, _NOT_TEXT)
-            elif key == "executableCode":
-                yield from whole.add(part, key, Channel.TOOL_ARGUMENTS, _NOT_TEXT)
+                yield from whole.add(part, key, _NOT_TEXT)
             else:
-                yield from whole.add(part, key, Channel.OTHER, _NOT_TEXT)
+                yield from whole.add(part, key, _NOT_TEXT)
 
     def _inline(self, frame: Frame, inline: dict[str, Any], index: int, whole: WholeTexts) -> Iterator[Event]:
         mime, data = inline.get("mimeType"), inline.get("data")
@@ -163,7 +161,7 @@ class _DocumentReader(TextFinder):
             raise BadAnswer("bad_media") from None
         for key in inline:
             if key not in ("mimeType", "data"):
-                yield from whole.add(inline, key, Channel.OTHER, _NOT_TEXT)
+                yield from whole.add(inline, key, _NOT_TEXT)
 
 
 def _usage(usage: Mapping[str, Any]) -> Usage:

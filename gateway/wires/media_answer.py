@@ -13,9 +13,9 @@ import binascii
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from gateway.events import Channel, End, Event, Finish, Media, TextDelta, Usage
+from gateway.events import Channel, End, Event, Finish, Lane, Media, TextDelta, Usage
 from gateway.exchange import Exchange
-from gateway.wires.frames import At, Attachment, Ending, Frame, Path
+from gateway.wires.frames import At, Attachment, Ending, Frame, Lanes, Path
 from gateway.wires.framing import TextFinder, WholeDocument
 from gateway.wires.interfaces import BadAnswer
 from gateway.wires.json_text import loads_event
@@ -34,6 +34,26 @@ _MOST_DEPTH = 64
 _STOPPED = "The answer was stopped, because it is not allowed."
 
 
+def other_texts(value: Any, names: frozenset[str], path: Path = ()) -> Iterator[tuple[Any, str | int, str, Path]]:
+    """Every string below `value` that is not the value of a member in `names`: its container, key, text and path.
+
+    A structure is looked into whatever its name: only a string can be a mere name. Raises `BadAnswer` where it is
+    nested too deep.
+    """
+    if len(path) > _MOST_DEPTH:
+        raise BadAnswer("nested_too_deeply")
+    steps: list[tuple[str | int, Any, Path]] = []
+    if isinstance(value, dict):
+        steps = [(key, item, (*path, key)) for key, item in value.items()]
+    elif isinstance(value, list):
+        steps = [(position, item, (*path, At(position))) for position, item in enumerate(value)]
+    for key, item, at in steps:
+        if not isinstance(item, str):
+            yield from other_texts(item, names, at)
+        elif item and key not in names:
+            yield value, key, item, at
+
+
 class MediaSlot(Attachment):
     """The place of a medium in a document: base64 text, or a link."""
 
@@ -49,6 +69,7 @@ class DocumentReader:
 
     def __init__(self, media: Mapping[str, str], mime: str = "") -> None:
         self._texts = TextFinder()
+        self._lanes = Lanes()
         self._media = media
         self._mime = mime
         self._body = bytearray()
@@ -69,7 +90,8 @@ class DocumentReader:
             raise BadAnswer("not_an_object")
         frame = Frame(tree, raw)
         events: list[Event] = list(self._found(frame, tree, (), 0))
-        events += self._texts.unknown(frame, tree, (), NAMES | self._media.keys(), 0)
+        for container, key, text, path in other_texts(tree, NAMES | self._media.keys()):
+            events += self._texts.text(frame, self._lanes.other(0, path), container, key, text, path)
         events += self._texts.close()
         events.append(Finish(0, "stop", Ending(frame, {}, "", None)))
         usage = tree.get("usage")
@@ -128,6 +150,11 @@ class DocumentWriter(WholeDocument):
         if out and self._replaced:
             return self.stopped()
         return out
+
+    def changes(self, lane: Lane) -> int:
+        """How many characters of a lane a duty changed."""
+        before = "".join(slot.value for slot in self.slots.get(lane, ()))
+        return sum(old != new for old, new in zip(before, "".join(self.texts.get(lane, ())), strict=False))
 
     def stopped(self) -> bytes:
         """The error in place of an answer that was stopped."""

@@ -25,7 +25,7 @@ _COUNTS = (
     "total_duration", "load_duration", "prompt_eval_count", "prompt_eval_duration", "eval_count", "eval_duration",
 )  # fmt: skip
 _NAMES = ("model", "created_at", "remote_model", "remote_host")
-_KNOWN_DOCUMENT = frozenset({*_NAMES, *_COUNTS, "done", "done_reason", "logprobs"})
+_KNOWN_DOCUMENT = frozenset({*_NAMES, "done", "done_reason", "logprobs"})
 _KNOWN_CHAT = _KNOWN_DOCUMENT | {"message"}
 _KNOWN_GENERATE = _KNOWN_DOCUMENT | {"response", "thinking"}
 _KNOWN_MESSAGE = frozenset({"role", "content", "thinking", "tool_calls", "images"})
@@ -77,6 +77,8 @@ class _AnswerReader(TextFinder):
             raise BadAnswer("error_in_answer")
         if tree.get("image"):
             raise BadAnswer(UNLABELLED)
+        if not isinstance(tree.get("done"), (bool, type(None))):
+            raise BadAnswer("bad_done")
         if "context" in tree:
             del tree["context"]
             raw = b""

@@ -17,6 +17,7 @@ import orjson
 from gateway.decisions import Refusal
 from gateway.events import Channel, End, Event, Finish, Lane, TextDelta
 from gateway.exchange import Exchange, Prompt, PromptText
+from gateway.wires.fields import Field
 from gateway.wires.interfaces import AnswerReader, AnswerWriter, BadRequest, Call
 from gateway.wires.json_text import loads_request, strings
 from gateway.wires.openai_chat_answer import ChunkReader, ChunkWriter, CompletionReader, CompletionWriter
@@ -46,6 +47,22 @@ class OpenAIChat:
 
     name = "openai_chat"
     is_generative = True
+    FIELDS: tuple[Field, ...] = (
+        Field("messages[].content", "looked_at", "text parts of one message are one text"),
+        Field("messages[].content[] (pictures, sounds, files)", "passed", "media"),
+        Field("messages[] (every other string), tools, response_format, stop, ...", "looked_at", "keys included"),
+        Field("modalities: audio, audio", "refused", "could not be labelled"),
+        Field("model, stream, n, user, metadata, prompt_cache_key, service_tier, ...", "passed"),
+        Field("(unknown)", "looked_at", "every string, keys included"),
+        Field("< choices[].message.content, choices[].delta.content", "labelled"),
+        Field("< reasoning_content, reasoning, refusal", "looked_at"),
+        Field("< tool_calls[], function_call", "looked_at", "name and arguments"),
+        Field("< logprobs", "looked_at", "other likely tokens; dropped where they say what may not be said"),
+        Field("< finish_reason", "passed", "`content_filter` where the answer was stopped or refused"),
+        Field("< id, created, model, usage, system_fingerprint, service_tier", "passed"),
+        Field("< (unknown)", "looked_at", "every string, a lane for each path"),
+        Field("< aigc, notices", "labelled", "in the first and the last event, or in the document"),
+    )
 
     def read_request(self, path: str, query: str, body: bytes) -> Prompt:
         """The request as a prompt; see `Wire`."""

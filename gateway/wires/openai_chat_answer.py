@@ -64,7 +64,7 @@ class _DocumentReader(TextFinder):
         """The events of one document. Raises `BadAnswer`."""
         if not isinstance(tree, dict):
             raise BadAnswer("not_an_object")
-        self.frame = frame = Frame(tree, raw)
+        self.frame = frame = Frame(tree, b"" if b"\n" in raw or b"\r" in raw else raw)
         choices = tree.get("choices")
         if choices is not None and not isinstance(choices, list):
             raise BadAnswer("bad_choices")

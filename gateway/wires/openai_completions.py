@@ -34,6 +34,9 @@ _STRUCTURE = ("guided_json", "guided_grammar", "guided_regex", "guided_choice", 
 _KNOWN_DOCUMENT = frozenset(
     {"id", "object", "created", "model", "system_fingerprint", "service_tier", "usage", "choices", "obfuscation"}
 )
+_REPEATED = ("id", "object", "created", "model", "system_fingerprint", "service_tier")
+"""Members of the document that every event repeats."""
+
 _KNOWN_CHOICE = frozenset({"index", "text", "finish_reason", "logprobs"})
 _NOT_TEXT = frozenset({"id", "type", "index", "role", "object", "status"})
 _DOCUMENT_CHOICE = -1
@@ -130,7 +133,10 @@ class _DocumentReader(TextFinder):
     def __init__(self) -> None:
         super().__init__()
         self._open: set[int] = set()
+        self._ended: set[int] = set()
         self.has_choices = False
+        self.frame: Frame | None = None
+        """The document that was read last."""
 
     @property
     def is_finished(self) -> bool:
@@ -141,7 +147,7 @@ class _DocumentReader(TextFinder):
         """The events of one document. Raises `BadAnswer`."""
         if not isinstance(tree, dict):
             raise BadAnswer("not_an_object")
-        frame = Frame(tree, b"" if b"\n" in raw or b"\r" in raw else raw)
+        self.frame = frame = Frame(tree, b"" if b"\n" in raw or b"\r" in raw else raw)
         choices = tree.get("choices")
         if choices is not None and not isinstance(choices, list):
             raise BadAnswer("bad_choices")
@@ -166,9 +172,10 @@ class _DocumentReader(TextFinder):
         if not isinstance(index, int) or index < 0 or not (text is None or isinstance(text, str)):
             raise BadAnswer("bad_choice")
         self.has_choices = True
-        self._open.add(index)
         lane = Lane(index, Channel.ANSWER)
         if text:
+            if index in self._ended:
+                raise BadAnswer("text_after_finish")  # a word could be cut in two by the end between them
             yield from self.text(frame, lane, choice, "text", text, ("text",))
         logprobs = choice.get("logprobs")
         if logprobs:
@@ -176,8 +183,12 @@ class _DocumentReader(TextFinder):
         if not choice.keys() <= _KNOWN_CHOICE:
             yield from self.unknown(frame, choice, (), _KNOWN_CHOICE | _NOT_TEXT, index)
         reason = choice.get("finish_reason")
-        if reason is not None:
+        if reason is None:
+            self._open |= {index} - self._ended
+        else:
+            yield from self.close(index)
             self._open.discard(index)
+            self._ended.add(index)
             endings.append(Finish(index, str(reason), Ending(frame, choice, "finish_reason", reason)))
 
 
@@ -259,7 +270,7 @@ class CompletionReader:
         events = document.document(tree, raw)
         if not document.has_choices:
             raise BadAnswer("no_choices")
-        return [*events, *document.close(), End(tree)]
+        return [*events, *document.close(), End(document.frame)]
 
 
 def _made(exchange: Exchange) -> dict[str, Any]:
@@ -282,9 +293,7 @@ class CompletionStreamWriter(StreamFrames):
     def learn(self, frame: Frame) -> None:
         """The members that every event of the answer repeats."""
         if self._base is None:
-            self._base = {
-                key: value for key, value in frame.tree.items() if key in _KNOWN_DOCUMENT - {"choices", "usage"}
-            }
+            self._base = {key: frame.tree[key] for key in _REPEATED if key in frame.tree}
 
     def text_frame(self, lane: Lane, text: str, path: Path | None) -> Frame:
         """An event with a piece of text, or of a member that is not known."""

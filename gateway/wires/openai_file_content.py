@@ -8,23 +8,27 @@ is not known here any more.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from gateway.events import Channel, End, Event, Finish, Lane, Media, TextDelta
 from gateway.exchange import Exchange
-from gateway.wires.frames import Ending, Frame, Slot, unknown_texts
+from gateway.wires.arguments import object_text
+from gateway.wires.frames import Ending, Frame, Slot
 from gateway.wires.framing import TextFinder, encoded
 from gateway.wires.interfaces import BadAnswer
 from gateway.wires.json_text import loads_event
 from gateway.wires.media import UNLABELLED
-from gateway.wires.media_answer import NAMES, DocumentWriter
+from gateway.wires.media_answer import NAMES, DocumentWriter, other_texts
 
 _KNOWN = NAMES | {
     "custom_id", "request_id", "role", "finish_reason", "system_fingerprint", "call_id", "previous_response_id",
 }  # fmt: skip
 _BINARY = "application/octet-stream"
 _TEXT = Lane(0, Channel.OTHER)
+_UNESCAPED = Lane(0, Channel.OTHER, 1)
+"""What the JSON in a text says, without its escapes."""
 
 
 class FileContent:
@@ -53,7 +57,22 @@ class FileContent:
             text = raw.decode()
         except UnicodeDecodeError:
             return [Media(0, _BINARY, raw), finish, End()]
-        return [TextDelta(_TEXT, text, Slot(frame, frame.tree, "text", text, ("text",))), finish, End()]
+        events = [TextDelta(_TEXT, text, Slot(frame, frame.tree, "text", text, ("text",)))]
+        if said := _unescaped(raw):
+            events.append(TextDelta(_UNESCAPED, said, Slot(frame, {}, "said", said, ("said",))))
+        return [*events, finish, End()]
+
+
+def _unescaped(raw: bytes) -> str:
+    """The strings of what is JSON in a text: of the whole, or of its lines."""
+    said = []
+    for parts in ([raw], raw.split(b"\n")):
+        for part in parts:
+            with contextlib.suppress(ValueError):
+                said.append(object_text(loads_event(part)))
+        if said:
+            break
+    return "\uffff".join(said)
 
 
 def _lines(raw: bytes) -> list[Frame] | None:
@@ -86,7 +105,7 @@ class _Line(TextFinder):
         """Its answers in lanes of their own, every other string in one by its path."""
         answers = {(id(container), key) for container, key in _answers(frame.tree)}
         count = 0
-        for container, key, text, path in unknown_texts(frame.tree, (), _KNOWN):
+        for container, key, text, path in other_texts(frame.tree, _KNOWN):
             if key == "b64_json" or (key == "data" and "audio" in path):
                 raise BadAnswer(UNLABELLED)
             lane = self._lanes.other(self._number, path)
@@ -144,7 +163,12 @@ class FileContentWriter(DocumentWriter):
             self.content_type = b"application/json"
             return self.stopped()
         if not isinstance(end.carrier, tuple):
-            return self._medium if self._medium else "".join(self.texts.get(_TEXT, ())).encode()
+            if self._medium:
+                return self._medium
+            if self.changes(_UNESCAPED) > self.changes(_TEXT):
+                self.content_type = b"application/json"
+                return self.stopped()  # what is masked behind an escape cannot be put back into the text
+            return "".join(self.texts.get(_TEXT, ())).encode()
         self._document(None)
         out = []
         for frame in end.carrier:

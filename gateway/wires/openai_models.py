@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from gateway.decisions import Refusal
 from gateway.events import End, Event
 from gateway.exchange import Exchange, Prompt
+from gateway.wires.fields import Field
 from gateway.wires.interfaces import AnswerReader, AnswerWriter, BadAnswer, Call
 from gateway.wires.json_text import loads_event
 from gateway.wires.openai_errors import error_body
@@ -20,6 +21,7 @@ class OpenAIModels:
 
     name = "openai_models"
     is_generative = False
+    FIELDS: tuple[Field, ...] = (Field("(query)", "passed"), Field("< (all)", "passed", "no model generates it"))
 
     def read_request(self, path: str, query: str, body: bytes) -> Prompt:
         """An empty prompt: nothing is asked of a model."""

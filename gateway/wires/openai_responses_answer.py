@@ -99,9 +99,9 @@ class _Texts:
         self._marks += 1
         self._wholes = 0
         yield from events
-        if self._wholes:
-            yield Finish(_WHOLE, "whole", frame)
         yield from self._asides
+        if self._wholes or self._asides:
+            yield Finish(_WHOLE, "whole", frame)
         self._asides.clear()
         yield Opaque(frame)
 

@@ -11,7 +11,6 @@ Words that stand before a text leave in the same event as its first piece, so th
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -205,7 +204,7 @@ class EventStreamWriter(_Filler):
         self._annotations: dict[tuple[int, str, int], list[Any]] = {}
         self._is_told = False
         self._marks = 0
-        self._waiting: deque[TextDelta | Attached] = deque()
+        self._waiting: list[TextDelta | Attached] = []
         """Texts that have overtaken the event that announces them."""
 
     def keep_alive(self) -> bytes:
@@ -260,10 +259,9 @@ class EventStreamWriter(_Filler):
 
     def _catch_up(self, out: list[bytes]) -> None:
         """Texts that waited for an event that has left."""
-        ready: list[Event] = []
-        while self._waiting and not self._is_early(self._waiting[0]):
-            ready.append(self._waiting.popleft())
-        if ready:
+        if self._waiting:
+            ready = [event for event in self._waiting if not self._is_early(event)]
+            self._waiting = [event for event in self._waiting if self._is_early(event)]
             self._write(ready, out)
 
     def _text(self, event: TextDelta, follows: Event | None, out: list[bytes]) -> bool:

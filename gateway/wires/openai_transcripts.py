@@ -18,7 +18,7 @@ from gateway.wires.frames import Attachment, Ending, Frame, Path, Slot, joined_s
 from gateway.wires.framing import StreamFrames, TextFinder, encoded
 from gateway.wires.interfaces import BadAnswer
 from gateway.wires.json_text import loads_event
-from gateway.wires.media_answer import NAMES, DocumentWriter
+from gateway.wires.media_answer import NAMES, DocumentWriter, other_texts
 from gateway.wires.openai_errors import error_body, error_object
 from gateway.wires.sse import EventReader, ServerEvent
 
@@ -26,7 +26,7 @@ _TEXT = Lane(0, Channel.TRANSCRIPT)
 _LINES = Lane(0, Channel.OTHER, -1)
 """The words of captions without their times; other unknown fields count from 0."""
 _LISTS = {"segments": "text", "words": "word"}
-_KNOWN = NAMES | {"text", *_LISTS, "logprobs", "usage", "duration"}
+_KNOWN = frozenset({"text", *_LISTS, "logprobs"})
 _DELTA, _DONE = "transcript.text.delta", "transcript.text.done"
 
 _CAPTION_LINE = re.compile(r"^(?:\d+|WEBVTT.*|.*-->.*|)\s*$")
@@ -62,14 +62,19 @@ class _Found(TextFinder):
         for item, (key, member) in enumerate(_LISTS.items(), 1):
             yield from self._list(frame, tree.get(key), Lane(0, Channel.TRANSCRIPT, item), member)
         yield from self.tokens(frame, tree)
-        if not tree.keys() <= _KNOWN:
-            yield from self.unknown(frame, tree, (), _KNOWN, 0)
+        yield from self.others(frame, tree, _KNOWN)
 
     def tokens(self, frame: Frame, tree: dict[str, Any]) -> Iterator[Event]:
         """`logprobs`, which never overtake their text."""
         if tree.get("logprobs"):
             words = tuple(joined_strings(tree["logprobs"]))
             yield Attached(_TEXT, words, Attachment(frame, tree, "logprobs", tree["logprobs"]))
+
+    def others(self, frame: Frame, holder: dict[str, Any], handled: frozenset[str], path: Path = ()) -> Iterator[Event]:
+        """Every other string of `holder` that is no mere name."""
+        for container, key, text, at in other_texts(holder, NAMES, path):
+            if at[len(path)] not in handled:
+                yield from self.text(frame, self._lanes.other(0, at), container, key, text, at)
 
     def _list(self, frame: Frame, entries: Any, lane: Lane, member: str) -> Iterator[Event]:
         """Segments or words: one text, so that nothing hides in the cut between two of them."""
@@ -81,7 +86,7 @@ class _Found(TextFinder):
             if not isinstance(entry, dict) or not isinstance(entry.get(member), str):
                 raise BadAnswer("bad_list")
             yield from self.text(frame, lane, entry, member, entry[member], (member,))
-            yield from self.unknown(frame, entry, (lane.channel.value, member), NAMES | {member, "tokens"}, 0)
+            yield from self.others(frame, entry, frozenset({member}), (member,))
 
 
 class DocumentTranscript:
@@ -147,17 +152,12 @@ class TextTranscriptWriter(DocumentWriter):
         out = super().write(events)
         if not out:
             return b""
-        if not self._replaced and self._changes(_LINES) > self._changes(_TEXT):
+        if not self._replaced and self.changes(_LINES) > self.changes(_TEXT):
             out = self.stopped()  # what is masked across two captions cannot be put back into them
         if self.status != 200:
             self.content_type = b"application/json"
             return out
         return "".join(self.texts.get(_TEXT, ())).encode()
-
-    def _changes(self, lane: Lane) -> int:
-        """How many characters of a lane a duty changed."""
-        before = "".join(slot.value for slot in self.slots.get(lane, ()))
-        return sum(old != new for old, new in zip(before, "".join(self.texts.get(lane, ())), strict=False))
 
 
 class _TypedFrame(Frame):
@@ -208,18 +208,19 @@ class EventsTranscript:
         if kind == _DONE:
             return self._done(frame, tree)
         events: list[Event] = []
-        known = _KNOWN
+        handled = frozenset[str]()
         if kind == _DELTA:
             if not isinstance(tree.get("delta"), str):
                 raise BadAnswer("no_text")
-            known = _KNOWN | {"delta", "segment_id"}
+            handled = frozenset({"delta", "logprobs", "segment_id"})
             events += self._found.text(frame, _TEXT, tree, "delta", tree["delta"], ("delta",))
             self._has_text |= bool(tree["delta"])
             events += self._found.tokens(frame, tree)
         elif isinstance(tree.get("text"), str):
             lane = Lane(0, Channel.TRANSCRIPT, 1)
+            handled = frozenset({"text"})
             events += self._found.text(frame, lane, tree, "text", tree["text"], ("text",))
-        events += self._found.unknown(frame, tree, ("event",), known, 0)
+        events += self._found.others(frame, tree, handled, ("event",))
         return events or [Opaque(frame)]
 
     def _done(self, frame: Frame, tree: dict[str, Any]) -> list[Event]:
@@ -233,7 +234,7 @@ class EventsTranscript:
         tree["text"] = ""
         frame.raw = b""
         events += self._found.tokens(frame, tree)
-        events += self._found.unknown(frame, tree, ("event",), _KNOWN, 0)
+        events += self._found.others(frame, tree, frozenset({"text", "logprobs"}), ("event",))
         events += self._found.close()
         return [*events, Finish(0, "stop", Ending(frame, tree, "type", _DONE)), *_usage(tree), End()]
 

@@ -54,10 +54,8 @@ def add_strings(value: Any, where: str, role: str, texts: list[PromptText]) -> N
 def add_members(
     document: Mapping[str, Any], where: str, role: str, texts: list[PromptText], skipped: Iterable[str]
 ) -> None:
-    """Collect the strings of all members but `skipped`; a member's name stays out of the path, a client may choose it.
-
-    The names themselves are collected too: what a wire does not know may be read by a model, key and all.
-    """
-    rest = {key: document[key] for key in document.keys() - set(skipped)}
-    if rest:
-        add_strings(rest, where or "(other fields)", role, texts)
+    """Collect the strings of all members but `skipped`. Their names stay out of the path: a client may choose them."""
+    skipped = frozenset(skipped)
+    for position, (key, value) in enumerate(document.items()):
+        if key not in skipped and value is not None:
+            add_strings(value, f"{where}.{position}" if where else f"(field {position})", role, texts)

@@ -5,6 +5,10 @@ A text that streams may leave in part; what waits follows in a small frame. A st
 a wrong call. Its strings therefore travel in lanes of a choice of their own, below zero so that no duty writes into it,
 which ends with the structure: the guard decides about all of it at once, and nothing of it waits for what the model
 says later. Where it is stopped, the frame is left out.
+
+Two structures are never one text: each ends with a noncharacter, so that no term reaches from one into the next. Their
+strings are decoded already, so they must not stand in a lane whose text the guard takes for JSON: in `C:\\forbidden`
+it would read a form feed and miss the word.
 """
 
 from __future__ import annotations
@@ -38,21 +42,25 @@ class WholeTexts:
         self._lanes = 0
 
     def add(
-        self, container: Any, key: str | int, channel: Channel = Channel.OTHER, skipped: frozenset[str] = frozenset()
+        self, container: Any, key: str | int, skipped: frozenset[str] = frozenset(), *, is_name: bool = False
     ) -> Iterator[Event]:
-        """The event of every string and key below `container[key]`, as one text; none where there are none."""
+        """The event of every string and key below `container[key]`, as one text; none where there are none.
+
+        `is_name` says that it is the name of a tool.
+        """
         value = container.get(key) if isinstance(container, dict) else container[key]
         if not isinstance(value, (str, dict, list)):
             return
         slot = ObjectSlot(self._frame, container, key, (), skipped)
         if slot.value:
-            yield self.event(slot, channel)
+            yield self.event(slot, Channel.TOOL_NAME if is_name else Channel.OTHER)
         else:
             self._frame.parts.pop()  # no text, no place
 
     def event(self, slot: ObjectSlot, channel: Channel = Channel.OTHER) -> TextDelta:
         """The event of a place that is made already."""
         self._lanes += 1
+        slot.end_text()
         return TextDelta(Lane(self._choice, channel, self._lanes), slot.value, slot)
 
     def end(self) -> Iterator[Event]:

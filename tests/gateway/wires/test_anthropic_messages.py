@@ -340,6 +340,49 @@ def test_a_term_never_leaves_wherever_it_stands(blocks: tuple[bytes, ...]) -> No
     assert accumulated(events)["stop_reason"] == "refusal"
 
 
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_term_cut_by_a_tool_call_is_still_a_term(stream: bool) -> None:
+    """Apps show the texts of a message one behind the other; its second half never leaves."""
+    asked = exchange(stream)
+    if stream:
+        body = message(text_block(0, "好禁"), start(1, **TOOL) + stop(1), text_block(2, "词后"))
+    else:
+        body = plain({"type": "text", "text": "好禁"}, TOOL, {"type": "text", "text": "词后"})
+    out = answer(WIRE, asked, [body]).body
+    assert asked.outcome is Outcome.STOPPED and "词" not in out.decode()
+
+
+def test_a_tool_call_with_a_term_is_left_out_whole() -> None:
+    """With its other members it would be another call, and a tool might run it."""
+    block = start(1, type="tool_use", id="toolu_1", name="f", input={"ok": "fine", "bad": "禁词"}) + stop(1)
+    result = accumulated(stream_of(message(text_block(0, "好"), block))[0])
+    assert {item["type"] for item in result["content"]} == {"text"}
+    assert "fine" not in json.dumps(result)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    "value", ["C:\\forbiddenword", "\\nforbiddenword", "x\\\\forbiddenword", "\\u0066orbiddenword"]
+)
+def test_a_backslash_in_whole_input_hides_nothing(value: str, stream: bool) -> None:
+    """The object is decoded already; read as JSON once more, `\\f` would swallow the first letter."""
+    asked = exchange(stream)
+    block = {**TOOL, "input": {"path": value}}
+    out = answer(WIRE, asked, [message(start(0, **block) + stop(0)) if stream else plain(block)]).body
+    if "forbiddenword" in value:
+        assert asked.outcome is Outcome.STOPPED and b"forbiddenword" not in out
+    else:
+        assert asked.outcome is Outcome.COMPLETED
+
+
+def test_two_calls_are_not_one_text() -> None:
+    """What one name ends with is no beginning of the next."""
+    blocks = [start(n, type="tool_use", id=f"t{n}", name=name, input={}) + stop(n) for n, name in enumerate("禁词")]
+    events, asked = stream_of(message(*blocks))
+    assert asked.outcome is Outcome.COMPLETED
+    assert [item["name"] for item in accumulated(events)["content"]] == ["禁", "词"]
+
+
 def test_a_citation_that_may_not_be_said_is_dropped_alone() -> None:
     """It tells of the text and is no part of it; one that may be said stays as it came."""
     good = {"type": "char_location", "cited_text": "好", "document_index": 0}
@@ -444,6 +487,15 @@ def test_what_is_not_the_wire_is_no_answer(body: bytes) -> None:
     """Events out of order, of no type, or not JSON."""
     with pytest.raises(BadAnswer):
         read(WIRE, exchange(), [body])
+
+
+def test_half_a_surrogate_pair_is_replaced_in_its_own_block() -> None:
+    """Joined over deltas; what never finds its half stands inside the label's end, not behind the message."""
+    joined = delta(0, "text_delta", text="好").replace("好".encode(), b"\\ud83d")
+    low = delta(0, "text_delta", text="好").replace("好".encode(), b"\\ude00")
+    alone = start(0, type="text", text="") + delta(0, "text_delta", text="好") + joined + low + joined + stop(0)
+    events, asked = stream_of(message(alone))
+    assert said(accumulated(events)) == [f"{HEAD}好😀\ufffd{TAIL}"] and asked.outcome is Outcome.COMPLETED
 
 
 def test_usage_is_cumulative() -> None:
@@ -615,8 +667,8 @@ def test_every_lane_of_a_rich_stream_is_where_it_belongs() -> None:
     lanes = texts(read(WIRE, exchange(), [RICH]))
     assert lanes[0, Channel.ANSWER, 0] == "今天😀说禁果好完"
     assert lanes[0, Channel.REASONING, 0] == "想禁"
-    assert lanes[0, Channel.TOOL_ARGUMENTS, 3] == '{"城": "北'
-    assert lanes[-2, Channel.TOOL_NAME, 1] == "get_weather"
+    assert lanes[0, Channel.TOOL_ARGUMENTS, 3] == '{"城": "\\u5317'
+    assert lanes[-2, Channel.TOOL_NAME, 1] == "get_weather\uffff"  # the end of a whole text
     assert any("Title" in text for (choice, *_), text in lanes.items() if choice == -2)
     assert FILTER.check_text("".join(lanes.values()), "answer").verdict.value == "pass"
 

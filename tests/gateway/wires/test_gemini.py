@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.decisions import Action, Decision, Refusal, Verdict
-from gateway.events import Channel, Media, Usage
+from gateway.events import Channel, Lane, Media, TextDelta, Usage
 from gateway.exchange import Exchange, Outcome
 from gateway.wires import Table
 from gateway.wires.gemini import Gemini, GeminiCountTokens, GeminiModels
@@ -324,6 +324,54 @@ def test_a_call_between_texts_of_one_document_survives_the_label() -> None:
     assert said(trees) == f"{HEAD}查{TAIL}" and said(trees, thought=True) == "想"
 
 
+def test_calls_of_two_candidates_in_one_document_both_survive_the_labels() -> None:
+    """Each candidate's label cuts the document; what is whole leaves with its first piece."""
+    calls = [{"functionCall": {"name": f"f{n}", "args": {"n": "x"}}} for n in (0, 1)]
+    both = chunk(*(candidate([*text("甲"), call], n, finishReason="STOP") for n, call in enumerate(calls)))
+    trees, _ = run([both])
+    assert parts_of(trees, "functionCall") == [call["functionCall"] for call in calls]
+    assert [said(trees, n) for n in (0, 1)] == [f"{HEAD}甲{TAIL}"] * 2
+
+
+def test_a_labelled_picture_behind_a_thought_and_a_text_is_not_lost() -> None:
+    """The label stands between the two texts, so the document leaves in pieces; the picture leaves once."""
+    picture = {"inlineData": {"mimeType": "image/png", "data": b64(b"\x89PNG")}}
+    asked = exchange()
+    parts = [*text("想", thought=True), *text("图"), picture]
+    events = read(WIRE, asked, [framed([chunk(candidate(parts, finishReason="STOP"))])])
+    made: list[Any] = []
+    for event in events:
+        if getattr(event, "lane", None) == Lane(0, Channel.ANSWER):
+            made.append(TextDelta(Lane(0, Channel.ANSWER), HEAD))
+        made.append(dataclasses.replace(event, is_labelled=True) if isinstance(event, Media) else event)
+    trees = parsed(WIRE.writer(asked).write(made))
+    assert parts_of(trees, "inlineData") == [picture["inlineData"]]
+    assert said(trees) == HEAD + "图"
+
+
+@pytest.mark.parametrize("kind", ["sse", "array", "plain"])
+@pytest.mark.parametrize("part", ["functionCall", "executableCode"])
+def test_a_backslash_in_a_call_or_in_code_hides_nothing(part: str, kind: str) -> None:
+    """Both are decoded already; read as JSON once more, `\\f` would swallow the first letter."""
+    value = "C:\\forbiddenword"
+    made = {"name": "f", "args": {"path": value}} if part == "functionCall" else {"language": "PYTHON", "code": value}
+    tree = chunk(candidate([{part: made}], finishReason="STOP"))
+    asked = exchange(kind)
+    body = json.dumps(tree).encode() if kind == "plain" else framed([tree], kind)
+    out = answer(WIRE, asked, [body]).body
+    assert asked.outcome is Outcome.STOPPED and b"forbiddenword" not in out
+
+
+def test_two_calls_are_not_one_text() -> None:
+    """What one name or file ends with is no beginning of the next."""
+    calls = [{"functionCall": {"name": name, "args": {}}} for name in "禁词"]
+    files = [{"inlineData": {"mimeType": "text/plain", "data": b64(name)}} for name in "禁词"]
+    trees, asked = run([*(chunk(candidate([part])) for part in (*calls, *files)), *weather()])
+    assert asked.outcome is Outcome.COMPLETED
+    assert parts_of(trees, "functionCall") == [call["functionCall"] for call in calls]
+    assert parts_of(trees, "inlineData") == [item["inlineData"] for item in files]
+
+
 def test_masked_words_of_a_call_and_of_a_file_are_masked_in_place() -> None:
     """Keys, numbers and the encoding stay what they were."""
     parts = [
@@ -360,6 +408,16 @@ def test_what_tells_of_the_text_follows_it_and_is_dropped_where_it_may_not_be_sa
     kept = [item for tree in trees for item in tree["candidates"] if item.get("groundingMetadata")]
     assert kept and kept[0]["groundingMetadata"] == good
     assert TERM not in json.dumps(trees, ensure_ascii=False) and asked.outcome is Outcome.COMPLETED
+
+
+@pytest.mark.parametrize("kind", ["sse", "array"])
+def test_half_a_surrogate_pair_is_replaced_before_the_candidate_ends(kind: str) -> None:
+    """Joined over documents; what never finds its half stands inside the label's end."""
+    trees = [chunk(candidate(text(word))) for word in ("好", "HIGH", "LOW", "HIGH")]
+    body = framed([*trees, chunk(candidate([], finishReason="STOP"))], kind)
+    body = body.replace(b"HIGH", b"\\ud83d").replace(b"LOW", b"\\ude00")
+    out = parsed(answer(WIRE, exchange(kind), [body]).body, kind)
+    assert said(out) == f"{HEAD}好😀\ufffd{TAIL}"
 
 
 def test_media_leave_only_labelled_and_then_in_their_place() -> None:

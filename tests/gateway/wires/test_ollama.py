@@ -236,6 +236,14 @@ def test_a_tool_call_with_a_term_does_not_leave_in_part(call: dict[str, Any], st
     assert TERM not in given_.body.decode()
 
 
+def test_a_tool_call_beside_text_stands_in_its_own_line() -> None:
+    """Whatever of the text still waits."""
+    body = lines({"role": "assistant", "content": "好禁", "tool_calls": [CALL]}, *says("好"))
+    sent = parsed(answer(CHAT, chat(), [body]).body)
+    assert [line["message"]["tool_calls"] for line in sent if line["message"].get("tool_calls")] == [[CALL]]
+    assert "".join(line["message"]["content"] for line in sent) == HEAD + "好禁好" + TAIL
+
+
 def test_a_tool_call_that_may_become_a_term_leaves_whole() -> None:
     """What ends like the beginning of a term is decided with its line, not a line later."""
     call = {"function": {"name": "f禁", "arguments": {"q": "fine", "end": "the forbidden"}}}

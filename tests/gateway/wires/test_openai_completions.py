@@ -211,6 +211,15 @@ def test_candidates_that_may_not_be_said_are_dropped_with_their_tokens() -> None
     assert json.loads(answered.body)["choices"][0]["text"] == f"{HEAD}好{TAIL}"
 
 
+def test_text_after_the_end_of_its_choice_is_no_answer_of_this_wire() -> None:
+    """A word could be cut in two by the end between them; another choice goes on."""
+    events = [{**BASE, "choices": [choice("禁", 0, "stop")]}, {**BASE, "choices": [choice("好", 1)]}]
+    assert texts(read(WIRE, stream(n=2), [sse(events)])) == {(0, "answer", 0): "禁", (1, "answer", 0): "好"}
+    with pytest.raises(BadAnswer) as caught:
+        read(WIRE, stream(), [sse([*events, {**BASE, "choices": [choice("词", 0)]}])])
+    assert caught.value.code == "text_after_finish"
+
+
 def test_an_event_of_several_lines_leaves_as_one() -> None:
     """JSON may be written over several `data:` lines; what leaves is one event again."""
     body = b'data: {"id":"cmpl-1","object":"text_completion","created":1,"model":"m",\ndata: "choices":[{"index":0,'
@@ -254,7 +263,7 @@ def test_a_plain_answer_says_the_same_as_a_stream() -> None:
 
 def test_a_plain_answer_with_the_term_shows_nothing_of_it() -> None:
     """Our words in its place; the reason is the wire's own."""
-    answered = answer(WIRE, plain(), [whole(f"前面{TERM}")])
+    answered = answer(WIRE, plain(), [whole(f"前面{TERM}", novel=TERM)])
     document = json.loads(answered.body)
     assert TERM not in answered.body.decode() and "前面" not in answered.body.decode()
     assert document["choices"][0]["text"].startswith(WORDS)

@@ -24,9 +24,7 @@ def test_every_input_is_a_text(value: Any) -> None:
     """And what a later version adds is one too; what was checked is what the model gets."""
     request = {"model": "m", "input": value, "user": "nobody", "instruction": "later"}
     prompt = WIRE.read_request(PATH, "", orjson.dumps(request))
-    assert {item.text for item in prompt.texts} == {"instruction", "later"} | {value if value == "one" else "one"} | (
-        set() if value == "one" else {"two"}
-    )
+    assert {item.text for item in prompt.texts} == {"later", *([value] if isinstance(value, str) else value)}
     assert json.loads(WIRE.call(PATH, "", prompt).body) == request
 
 

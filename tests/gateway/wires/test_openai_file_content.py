@@ -96,9 +96,17 @@ def test_any_other_text_passes_as_it_is(body: bytes) -> None:
 
 def test_any_other_text_is_guarded() -> None:
     """Also JSON over several lines, with its escapes."""
-    for body in (f"a {TERM}".encode(), b'{\n "a": "\\u7981\\u8bcd"\n}'):
+    escaped = b'"\\u7981\\u8bcd"'
+    for body in (f"a {TERM}".encode(), b'{\n "a": ' + escaped + b"\n}", b"[%s]" % escaped, b"text\n[%s]\n{}" % escaped):
         given_ = answer(WIRE, asked(), [body])
         assert json.loads(given_.body)["error"]["code"] == "content_filter"
+
+
+def test_a_word_to_be_masked_behind_an_escape_is_refused() -> None:
+    """It cannot be put back; without an escape it can."""
+    assert answer(WIRE, asked(), [b'["a maskedword"]']).body == b'["a **********"]'
+    given_ = answer(WIRE, asked(), [b'["a \\u006daskedword"]'])
+    assert json.loads(given_.body)["error"]["code"] == "content_filter"
 
 
 @pytest.mark.parametrize(

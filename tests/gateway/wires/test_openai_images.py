@@ -29,7 +29,7 @@ def test_prompts_are_texts() -> None:
     """And what a later version adds; the request goes on as it was checked."""
     request = {"model": "m", "prompt": "a cat", "negative": "a dog", "n": 2, "user": "nobody"}
     prompt = WIRE.read_request(GENERATIONS_PATH, "", orjson.dumps(request))
-    assert {item.text for item in prompt.texts} == {"a cat", "a dog", "negative", "n"}
+    assert {item.text for item in prompt.texts} == {"a cat", "a dog"}
     assert orjson.loads(WIRE.call(GENERATIONS_PATH, "", prompt).body) == request
 
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.events import Attached, End, Event, TextDelta
+from gateway.events import Attached, End, Event, Finish, Lane, TextDelta
 from gateway.notices import NoticesInAnswer
 from gateway.text_labels import LabelAnswer
 from gateway.wires import ROUTES, Table
@@ -73,37 +73,60 @@ def test_the_numbers_do_not_depend_on_how_the_bytes_came(cuts: list[int], split:
     assert answer(WIRE, stream(), pieces(body, cuts)).body == answer(WIRE, stream(), [body]).body
 
 
-class Overtaken:
-    """A duty that lets texts go at once, and keeps the order of everything else while it waits for `delay` events."""
+class Independent:
+    """A duty that keeps each lane's order alone.
 
-    def __init__(self, delay: int) -> None:
-        self._delay = delay
-        self._behind: list[tuple[int, Event]] = []
-        self._count = 0
+    Texts leave `delays` events late, lane by lane; an ending waits for the texts that it ends. What stands around texts
+    keeps its own order, and texts may overtake it.
+    """
+
+    def __init__(self, delays: list[int]) -> None:
+        self._delays = delays
+        self._lanes: dict[Lane, list[tuple[float, Event]]] = {}
+        self._behind: list[Event] = []
+        self._count = 0.0
 
     def feed(self, events: list[Event]) -> list[Event]:
-        out: list[Event] = []
         for event in events:
             self._count += 1
             if isinstance(event, (TextDelta, Attached)):
-                out.append(event)
+                due = self._count + self._delays[event.lane.choice % len(self._delays)]
+                self._lanes.setdefault(event.lane, []).append((due, event))
             else:
-                self._behind.append((self._count, event))
-        is_last = bool(events) and isinstance(events[-1], End)
-        while self._behind and (is_last or self._behind[0][0] + self._delay <= self._count):
-            out.append(self._behind.pop(0)[1])
+                self._behind.append(event)
+            if isinstance(event, End):
+                self._count = float("inf")
+        out: list[Event] = []
+        for waiting in self._lanes.values():
+            while waiting and waiting[0][0] <= self._count:
+                out.append(waiting.pop(0)[1])
+        while self._behind and self._may_pass(self._behind[0]):
+            out.append(self._behind.pop(0))
         return out
 
+    def _may_pass(self, event: Event) -> bool:
+        if not isinstance(event, (Finish, End)):
+            return True
+        lanes = self._lanes.items()
+        ended = [waiting for lane, waiting in lanes if isinstance(event, End) or lane.choice == event.choice]
+        return not any(ended)
 
-@given(st.lists(st.integers(0, 20_000), max_size=8), st.integers(1, 4), st.integers(0, 60))
-def test_texts_that_overtake_the_events_around_them_wait_for_them(cuts: list[int], split: int, delay: int) -> None:
-    """A duty may judge a text before the end of the one before it has passed; the client sees the wire's own order."""
+
+@given(
+    st.lists(st.integers(0, 20_000), max_size=40),
+    st.integers(1, 4),
+    st.lists(st.integers(0, 40), min_size=1, max_size=5),
+)
+def test_texts_that_overtake_the_events_around_them_wait_for_them(
+    cuts: list[int], split: int, delays: list[int]
+) -> None:
+    """A duty may judge a text before the one in front of it is through; the client sees the wire's own order."""
     body = sse(told(*ITEMS, split=split))
     expected = answer(WIRE, stream(), [body]).body
     exchange = stream()
     assert exchange.prompt is not None
     reader, writer = WIRE.reader(exchange.prompt, 1 << 20), WIRE.writer(exchange)
-    duties = [Overtaken(delay), LabelAnswer(exchange, labels()), NoticesInAnswer(exchange)]
+    duties = [Independent(delays), LabelAnswer(exchange, labels()), NoticesInAnswer(exchange)]
     out = b""
     for data in pieces(body, cuts):
         events = reader.feed(data)

@@ -248,6 +248,31 @@ def test_a_text_that_is_said_only_once_is_guarded_and_labelled_there(kept: str) 
             assert events[-1]["type"] == "response.incomplete"
 
 
+def test_a_whole_text_that_could_begin_a_term_leaves_with_its_event() -> None:
+    """Nothing follows that could complete the term, so nothing of it waits."""
+    item = {
+        "id": "m",
+        "type": "mcp_call",
+        "server_label": "签禁",
+        "name": "名禁",
+        "arguments": '"禁"',
+        "output": "果禁",
+    }
+    events = streamed({**item, "status": "completed"})
+    assert [event["item"]["output"] for event in events if "item" in event] == ["果禁", "果禁"]
+    assert events[-1]["response"]["output"] == [{**item, "status": "completed"}]
+
+
+def test_a_snapshot_that_leaves_items_out_says_the_texts_of_those_it_names() -> None:
+    """Items are known by their ids; a text is not labelled a second time because it stands at another place."""
+    upstream = told(reasoning("想"), message("你好"))
+    upstream[-1]["response"]["output"] = [message("你好")]
+    answered = answer(WIRE, stream(), [sse(upstream)])
+    events = events_of(answered.body)
+    assert events[-1]["response"]["output"][0]["content"][0]["text"] == said(events) == f"{HEAD}你好{TAIL}"
+    assert answered.exchange.released_chars == len("想你好")
+
+
 def test_deltas_that_a_done_event_completes_are_completed_for_the_client() -> None:
     """What only the `.done` event says leaves as a delta before it."""
     upstream = told(message("你好吗"))

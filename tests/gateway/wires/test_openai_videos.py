@@ -19,6 +19,8 @@ from tests.upstreams.scripted import Script, ScriptedUpstream
 
 WIRE = OpenAIVideos()
 
+pytestmark = pytest.mark.filterwarnings("ignore:The Sora API:DeprecationWarning")
+
 
 def test_prompts_of_json_and_of_forms_are_texts() -> None:
     """And what else is said; each goes on as it was checked."""
