@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from audit_log.errors import VerificationError
 from audit_log.merkle import HASH_BYTES
-from audit_log.note import Signer, Verifier, decode_base64, encode_base64, open_note, sign_note
+from audit_log.note import NoteSigner, NoteVerifier, decode_base64, encode_base64, open_note, sign_note
 
 _MAX_SIZE = (1 << 63) - 1
 
@@ -54,12 +54,12 @@ def parse_checkpoint(text: str) -> Checkpoint:
     return Checkpoint(lines[0], parse_decimal(lines[1]), root, tuple(lines[3:]))
 
 
-def sign_checkpoint(checkpoint: Checkpoint, signers: Sequence[Signer]) -> bytes:
+def sign_checkpoint(checkpoint: Checkpoint, signers: Sequence[NoteSigner]) -> bytes:
     """The signed note of a checkpoint."""
     return sign_note(checkpoint.text, signers)
 
 
-def open_checkpoint(data: bytes, origin: str, verifiers: Sequence[Verifier]) -> Checkpoint:
+def open_checkpoint(data: bytes, origin: str, verifiers: Sequence[NoteVerifier]) -> Checkpoint:
     """Check signatures and origin of a signed checkpoint and read it; raises VerificationError."""
     checkpoint = parse_checkpoint(open_note(data, verifiers).text)
     if checkpoint.origin != origin:

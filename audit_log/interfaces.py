@@ -11,6 +11,7 @@ from typing import Protocol
 
 from audit_log.record import IndexRow
 from audit_log.sealing import SealedBody
+from audit_log.tiles import TileId
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,42 @@ class KeysChangedError(Exception):
     """Subject keys were destroyed since the batch's bodies were sealed: seal them again. Nothing was stored."""
 
 
+class Tiles(Protocol):
+    """Where the log's static files lie: ``checkpoint`` and ``tile/...``."""
+
+    def fetch(self, path: str) -> bytes | None:
+        """Content of a file, None where there is none; raises LogUnavailable where it cannot be read now."""
+        ...
+
+    def published(self) -> bytes | None: ...
+
+    def publish(self, checkpoint: bytes) -> None:
+        """Replace the published checkpoint, durable on return."""
+        ...
+
+    def put(self, tile: TileId, data: bytes) -> None:
+        """Write a tile or bundle, durable on return; raises LogRefused where other bytes have its name."""
+        ...
+
+    def drop_partials(self, tile: TileId) -> None:
+        """Delete the partial forms of a full tile that is there and published."""
+        ...
+
+    def prune(self, minimum: int) -> tuple[int, int]:
+        """Delete what ends at or below this index on levels 0 and 1 and of the bundles; gives files and bytes."""
+        ...
+
+
+class Leadership(Protocol):
+    """Who of all processes that share a log publishes it."""
+
+    def try_lead(self) -> bool:
+        """Become the one; True where this process is it already, False while another one is."""
+        ...
+
+    def resign(self) -> None: ...
+
+
 class LogStore(Protocol):
     """One log's leaves and what lies beside them. Methods may block on the disk; none may be called on an event loop.
 
@@ -95,6 +132,24 @@ class LogStore(Protocol):
 
     def next_index(self) -> int:
         """Number of leaves that are durable; grows only."""
+        ...
+
+    def minimum(self) -> int:
+        """Index of the first leaf that was not pruned, a multiple of 65,536; 0 for a whole log.
+
+        What lies below it is hidden from ``leaves``, ``search``, ``row``, ``related`` and ``unclosed``.
+        """
+        ...
+
+    def raise_minimum(self, minimum: int) -> None:
+        """Hide all leaves below this index, durable on return; it never falls."""
+        ...
+
+    def sweep(self, limit: int) -> int:
+        """Delete up to ``limit`` hidden leaves with their rows and bodies; gives how many there were.
+
+        The last call, which gives 0, deletes subject keys that no body is left of.
+        """
         ...
 
     def leaves(self, start: int, end: int) -> Iterator[bytes]:
@@ -142,6 +197,10 @@ class LogStore(Protocol):
         """Id and wrapped form of the newest key of a subject."""
         ...
 
+    def key_exists(self, key_id: str) -> bool:
+        """Whether a subject key with this id is stored."""
+        ...
+
     def key_epoch(self) -> int:
         """How often subject keys were destroyed."""
         ...
@@ -152,6 +211,18 @@ class LogStore(Protocol):
 
     def destroy_subject(self, tenant: str, subject: str) -> list[str]:
         """Delete a subject's keys, bodies and pseudonym, durable on return; the ids of the keys wait as unrecorded."""
+        ...
+
+    def subject_bodies(self, tenant: str, subject: str) -> list[FoundRow]:
+        """Rows of the records whose bodies are kept under a subject's keys, by index."""
+        ...
+
+    def bodies_before(self, type: str, t_us: int, after: int, limit: int) -> list[FoundRow]:
+        """Rows of one type older than this time, with an index above ``after``, whose body is kept, by index."""
+        ...
+
+    def drop_bodies(self, record_ids: Sequence[str]) -> int:
+        """Delete bodies with their wrapped keys, durable on return; gives how many there were."""
         ...
 
     def unrecorded_erasures(self) -> list[str]:

@@ -12,7 +12,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from audit_log.errors import LogNotInitialised, LogRefused
+from audit_log.errors import LogNotInitialised, LogRefused, VerificationError
+from audit_log.note import Verifier
 
 MASTER_KEY_BYTES = 32
 
@@ -51,6 +52,24 @@ def load_master_key(path: Path) -> bytes:
     if len(key) != MASTER_KEY_BYTES:
         raise LogRefused(f"{path.name} has {len(key)} bytes; expected {MASTER_KEY_BYTES}; restore the key file")
     return key
+
+
+def read_vkeys(home: Path) -> tuple[Verifier, ...]:
+    """All verifier keys that a log ever had, the newest last.
+
+    ``log.vkey`` holds the key of today, ``retired.vkeys`` those before it, one a line. Raises LogNotInitialised or
+    LogRefused.
+    """
+    try:
+        lines = (home / "log.vkey").read_text().split()
+        retired = home / "retired.vkeys"
+        if retired.exists():
+            lines = [*retired.read_text().split("\n"), *lines]
+        return tuple(Verifier.from_vkey(line) for line in lines if line)
+    except FileNotFoundError:
+        raise LogNotInitialised("log.vkey is missing; is this the right folder, and was the log created?") from None
+    except (OSError, UnicodeDecodeError, VerificationError):
+        raise LogRefused("log.vkey or retired.vkeys cannot be read; restore the files from a backup") from None
 
 
 def write_secret(path: Path, secret: bytes) -> None:

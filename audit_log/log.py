@@ -29,11 +29,12 @@ from pathlib import Path
 from audit_log import sqlite
 from audit_log.checkpoint import Checkpoint, sign_checkpoint
 from audit_log.errors import AuditError, LogRefused, LogUnavailable, VerificationError
-from audit_log.interfaces import LogStore, Meta
+from audit_log.interfaces import Leadership, LogStore, Meta, Tiles
 from audit_log.keys import create_log_key, create_master_key, load_log_key, load_master_key, write_once
 from audit_log.merkle import EMPTY_ROOT
 from audit_log.note import Signer, check_key_name
 from audit_log.publish import Publisher, TileFolder, check_heads, load_edge
+from audit_log.receipt import sign_receipt
 from audit_log.record import format_time, new_record_id
 from audit_log.search import LogReader, Page, ProvenRecord
 from audit_log.writer import Entry, Writer
@@ -89,10 +90,8 @@ class AuditLog:
         if (home / "audit.db").exists():
             raise LogRefused("there is a log in this folder already; a log is never created over another one")
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        signer = Signer(origin, create_log_key(home / "log.key", random))
-        create_master_key(home / "body.key", random)
+        signer = create_keys(home, origin, random)
         vkey = signer.verifier.vkey
-        write_once(home / "log.vkey", f"{vkey}\n".encode(), 0o644)
         head = sign_checkpoint(Checkpoint(origin, 0, EMPTY_ROOT), [signer])
         TileFolder(home / "tiles").publish(head)
         sqlite.create(home / "audit.db", home / "audit.lock", Meta(origin, vkey, clock()), head)
@@ -110,11 +109,14 @@ class AuditLog:
         max_pending: int = 10_000,
         publish: bool = True,
         store: LogStore | None = None,
+        folder: Tiles | None = None,
+        leadership: Leadership | None = None,
     ) -> "AuditLog":
         """Open an existing log and append this process's ``boot`` record, with the fields ``boot`` added to it.
 
-        ``writer`` names the process (``gw-3``); a boot id is added. Blocks until the boot record is durable. Raises
-        LogNotInitialised, LogRefused or LogUnavailable.
+        ``writer`` names the process (``gw-3``); a boot id is added. ``store``, ``folder`` and ``leadership`` say where
+        the log lies, where that is not the home (see `shared`); the home has the keys. Blocks until the boot record is
+        durable. Raises LogNotInitialised, LogRefused or LogUnavailable.
         """
         home = Path(home)
         signer_key = load_log_key(home / "log.key")
@@ -122,7 +124,7 @@ class AuditLog:
         opened = store or sqlite.SqliteStore(home / "audit.db", home / "audit.lock")
         try:
             signer = Signer(opened.meta().origin, signer_key)
-            folder = TileFolder(home / "tiles")
+            folder = folder or TileFolder(home / "tiles")
             _check_home(opened, folder, signer, clock)
             name = f"{writer}/{new_record_id(random=random)}"
             log = cls(opened, folder, signer, master_key, name, clock, random, max_pending)
@@ -134,7 +136,7 @@ class AuditLog:
             if unrecorded := opened.unrecorded_erasures():
                 log._record_erasure(unrecorded, {})
             if publish:
-                log._publish_from(home / "publisher.lock")
+                log._publish_from(leadership or home / "publisher.lock")
         except BaseException:
             log._writer.stop()
             opened.close()
@@ -144,7 +146,7 @@ class AuditLog:
     def __init__(
         self,
         store: LogStore,
-        folder: TileFolder,
+        folder: Tiles,
         signer: Signer,
         master_key: bytes,
         writer: str,
@@ -248,6 +250,24 @@ class AuditLog:
         self._record_erasure(destroyed, fields)
         return destroyed
 
+    def counts(self) -> tuple[int, dict[str, int]]:
+        """How many records this process stored so far, and how many of each type. Asks memory alone."""
+        return self._writer.counts()
+
+    def receipt(self, index: int, record_id: str) -> str:
+        """A signed receipt for a record that ``append`` gave this index to. Asks memory alone; some 50 microseconds."""
+        return sign_receipt(index, record_id, self._clock(), self._signer)
+
+    @property
+    def store(self) -> LogStore:
+        """Where the log lies, for what works on the log as a whole: holds, retention, export."""
+        return self._store
+
+    @property
+    def folder(self) -> Tiles:
+        """The log's tiles."""
+        return self._folder
+
     @property
     def problem(self) -> str | None:
         """Why no record is taken any more; None while all is well. Asks memory alone."""
@@ -299,8 +319,8 @@ class AuditLog:
         self.append_blocking(Entry({**fields, "id": new_record_id(), "type": "erasure", "keys": list(keys)}))
         self._store.mark_erasures_recorded(keys)
 
-    def _publish_from(self, lock_path: Path) -> None:
-        self._publisher = Publisher(self._store, self._folder, self._signer, self._clock, lock_path)
+    def _publish_from(self, lead: Path | Leadership) -> None:
+        self._publisher = Publisher(self._store, self._folder, self._signer, self._clock, lead)
         self._publisher_thread = threading.Thread(target=self._publish, name="audit-publisher", daemon=True)
         self._publisher_thread.start()
 
@@ -339,11 +359,30 @@ class AuditLog:
                 return
             time.sleep(0.05)
 
+    def wait_published(self, index: int, timeout_s: float = _LAST_CHECKPOINT_WAIT_S) -> None:
+        """Wait until a published checkpoint covers this leaf, whichever process signs it. Blocks.
+
+        Raises LogUnavailable where that does not happen in time.
+        """
+        deadline = time.monotonic() + timeout_s
+        while self.reader.checkpoint().size <= index:
+            if time.monotonic() > deadline:
+                raise LogUnavailable(f"no checkpoint covers record {index} after {timeout_s:g} s; nobody publishes")
+            time.sleep(0.05)
+
     def _stop_publishing(self) -> None:
         self._publisher_stop.set()
         if self._publisher_thread is not None:
             self._publisher_thread.join()
             self._publisher_thread = None
+
+
+def create_keys(home: Path, origin: str, random: Callable[[int], bytes] = os.urandom) -> Signer:
+    """Make the key files of a new log in ``home``; raises LogRefused where one exists."""
+    signer = Signer(origin, create_log_key(home / "log.key", random))
+    create_master_key(home / "body.key", random)
+    write_once(home / "log.vkey", f"{signer.verifier.vkey}\n".encode(), 0o644)
+    return signer
 
 
 def open_reader(home: Path) -> tuple[LogReader, LogStore]:
@@ -359,7 +398,7 @@ def open_reader(home: Path) -> tuple[LogReader, LogStore]:
     return reader, store
 
 
-def _check_home(store: LogStore, folder: TileFolder, signer: Signer, clock: Callable[[], float]) -> None:
+def _check_home(store: LogStore, folder: Tiles, signer: Signer, clock: Callable[[], float]) -> None:
     """Refuse to go on with a log that was restored from a backup, forked, damaged, or whose key is another one."""
     if store.meta().vkey != signer.verifier.vkey:
         raise LogRefused("log.key is not the key that this log was created with; restore the log's own key file")

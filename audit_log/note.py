@@ -12,6 +12,7 @@ import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -53,6 +54,37 @@ def check_key_name(name: str) -> None:
 def key_id(name: str, public_key: bytes) -> bytes:
     """How a signature line names its key: the first four bytes of SHA-256(name || 0x0A || 0x01 || public key)."""
     return sha256(name.encode() + b"\n" + ED25519 + public_key).digest()[:4]
+
+
+class NoteVerifier(Protocol):
+    """A key that signature lines are checked with, of whatever signature type."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def key_id(self) -> bytes: ...
+
+    @property
+    def vkey(self) -> str: ...
+
+    def verify(self, text: bytes, signature: bytes) -> None:
+        """Raise VerificationError unless ``signature`` is this key's over the note text."""
+        ...
+
+
+class NoteSigner(Protocol):
+    """A key that adds a signature line to a note."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def verifier(self) -> NoteVerifier: ...
+
+    def sign(self, text: bytes) -> bytes:
+        """What stands behind the key id in the signature line over this note text."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,19 +150,23 @@ class Note:
     """An opened note: its text, ending in a newline, and the known keys whose signatures verified."""
 
     text: str
-    verified_by: tuple[Verifier, ...]
+    verified_by: tuple[NoteVerifier, ...]
     unknown_signatures: int
 
 
-def sign_note(text: str, signers: Sequence[Signer]) -> bytes:
+def sign_note(text: str, signers: Sequence[NoteSigner]) -> bytes:
     """The signed note over ``text``, which must be a valid note text ending in a newline."""
     _check_text(text)
     raw = text.encode()
-    lines = [f"{_DASH}{signer.name} {encode_base64(signer.verifier.key_id + signer.sign(raw))}\n" for signer in signers]
-    return raw + b"\n" + "".join(lines).encode()
+    return raw + b"\n" + b"".join(signature_line(raw, signer) for signer in signers)
 
 
-def open_note(data: bytes, verifiers: Sequence[Verifier]) -> Note:
+def signature_line(text: bytes, signer: NoteSigner) -> bytes:
+    """One more signature line for a note over ``text``, ending in a newline."""
+    return f"{_DASH}{signer.name} {encode_base64(signer.verifier.key_id + signer.sign(text))}\n".encode()
+
+
+def open_note(data: bytes, verifiers: Sequence[NoteVerifier]) -> Note:
     """Parse and check a signed note.
 
     Raises VerificationError when the note is malformed, when a known key's signature is wrong, or when no known
@@ -154,7 +190,7 @@ def open_note(data: bytes, verifiers: Sequence[Verifier]) -> Note:
         raise VerificationError(f"note has {len(lines)} signatures; at most {_MAX_SIGNATURES} are read")
     known = {(verifier.name, verifier.key_id): verifier for verifier in verifiers}
     raw_text = text.encode()
-    verified: dict[tuple[str, bytes], Verifier] = {}
+    verified: dict[tuple[str, bytes], NoteVerifier] = {}
     unknown = 0
     for line in lines:
         name, id_, signature = _signature_line(line)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from audit_log.checkpoint import Checkpoint, open_checkpoint, parse_decimal
 from audit_log.errors import VerificationError
 from audit_log.merkle import HASH_BYTES, leaf_hash, verify_inclusion
-from audit_log.note import Verifier, decode_base64, encode_base64
+from audit_log.note import NoteVerifier, decode_base64, encode_base64
 
 _HEADER = "c2sp.org/tlog-proof@v1"
 _MAX_PATH = 63
@@ -62,7 +62,7 @@ def parse_proof(data: bytes) -> TlogProof:
     return TlogProof(index, path, checkpoint, extra)
 
 
-def verify_proof(data: bytes, leaf: bytes, origin: str, verifiers: Sequence[Verifier]) -> tuple[int, Checkpoint]:
+def verify_proof(data: bytes, leaf: bytes, origin: str, verifiers: Sequence[NoteVerifier]) -> tuple[int, Checkpoint]:
     """Check a proof file against the leaf bytes; gives the leaf's index and the checkpoint that covers it.
 
     Raises VerificationError when anything is not as it should be.

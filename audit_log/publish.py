@@ -21,7 +21,7 @@ from pathlib import Path
 
 from audit_log.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from audit_log.errors import LogRefused, LogUnavailable, VerificationError
-from audit_log.interfaces import LogStore
+from audit_log.interfaces import Leadership, LogStore, Tiles
 from audit_log.merkle import leaf_hash
 from audit_log.note import Signer, Verifier
 from audit_log.sqlite import fsync_folder
@@ -80,6 +80,25 @@ class TileFolder:
             file.unlink(missing_ok=True)
         folder.rmdir()
 
+    def prune(self, minimum: int) -> tuple[int, int]:
+        """Delete the tiles and bundles that end at or below this index; gives how many files and bytes they were.
+
+        Levels 2 and up stay for ever: 32 bytes for 65,536 leaves are what later proofs need of the pruned ones.
+        """
+        files = size = 0
+        for level in (None, 0, 1):
+            for number in range(minimum >> (8 * ((level or 0) + 1))):
+                tile = TileId(level, number)
+                file = self.root / tile.path
+                try:
+                    bytes_ = file.stat().st_size
+                    file.unlink()
+                except FileNotFoundError:
+                    continue
+                self.drop_partials(tile)
+                files, size = files + 1, size + bytes_
+        return files, size
+
     def _write(self, path: str, data: bytes) -> None:
         target = self.root / path
         made = [folder for folder in target.parents if not folder.exists()]
@@ -94,7 +113,7 @@ class TileFolder:
             fsync_folder(folder)
 
 
-def load_edge(store: LogStore, folder: TileFolder, checkpoint: Checkpoint) -> Edge:
+def load_edge(store: LogStore, folder: Tiles, checkpoint: Checkpoint) -> Edge:
     """Read and check the right edge of the tree that a checkpoint covers.
 
     Raises LogRefused where tiles, leaves and checkpoint do not agree.
@@ -113,45 +132,66 @@ def load_edge(store: LogStore, folder: TileFolder, checkpoint: Checkpoint) -> Ed
     return edge
 
 
-class Publisher:
-    """Makes checkpoints when asked to; ``step`` is the whole of it. Holds the publisher's lock while it lives."""
+class FileLock:
+    """Leadership among the processes of one machine: a file lock, which the kernel frees when its holder dies."""
 
-    def __init__(
-        self, store: LogStore, folder: TileFolder, signer: Signer, clock: Callable[[], float], lock_path: Path
-    ) -> None:
-        self._store = store
-        self._folder = folder
-        self._signer = signer
-        self._clock = clock
-        self._lock_path = lock_path
-        self._lock_fd = -1
-        self._edge: Edge | None = None
-        self._head = b""
-        self._seen_at = 0.0
-
-    @property
-    def is_leader(self) -> bool:
-        return self._lock_fd >= 0
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd = -1
 
     def try_lead(self) -> bool:
-        """Become the one publisher of this log; False while another process is."""
-        if self._lock_fd >= 0:
+        if self._fd >= 0:
             return True
-        fd = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(fd)
             return False
-        self._lock_fd = fd
+        self._fd = fd
         return True
+
+    def resign(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+class Publisher:
+    """Makes checkpoints when asked to; ``step`` is the whole of it. Holds the publisher's lock while it lives."""
+
+    def __init__(
+        self,
+        store: LogStore,
+        folder: Tiles,
+        signer: Signer,
+        clock: Callable[[], float],
+        lead: Path | Leadership,
+    ) -> None:
+        """``lead``: the path of a lock file, or another way to agree on who publishes."""
+        self._store = store
+        self._folder = folder
+        self._signer = signer
+        self._clock = clock
+        self._lead: Leadership = FileLock(lead) if isinstance(lead, Path) else lead
+        self._edge: Edge | None = None
+        self._head = b""
+        self._seen_at = 0.0
+        self.is_leader = False
+
+    def try_lead(self) -> bool:
+        """Become the one publisher of this log; False while another process is."""
+        was, self.is_leader = self.is_leader, False
+        self.is_leader = self._lead.try_lead()
+        if not was:
+            self._edge = None  # another one may have published meanwhile
+        return self.is_leader
 
     def resign(self) -> None:
         """Let another process publish."""
         self._edge = None
-        if self._lock_fd >= 0:
-            os.close(self._lock_fd)
-            self._lock_fd = -1
+        self.is_leader = False
+        self._lead.resign()
 
     def step(self) -> Checkpoint | None:
         """Publish all durable leaves; gives the new checkpoint, None where nothing was new.
@@ -176,6 +216,8 @@ class Publisher:
         # If anything fails from here on, the checkpoint may or may not exist: the next step asks the store.
         self._edge = None
         if not self._store.swap_head(self._head, note, checkpoint.size, now):
+            if not self.try_lead():
+                return None  # the lead was lost on the way, and whoever has it now went on from the same head
             raise LogRefused("somebody else moved the head of this log: two publishers run; stop one of them")
         self._folder.publish(note)
         self._edge, self._head, self._seen_at = edge, note, now

@@ -89,11 +89,19 @@ def open_body(sealed: SealedBody, subject_key: SubjectKey, leaf_body: dict[str, 
     """
     if leaf_body is not None and sealed.leaf_fields() != leaf_body:
         raise VerificationError("the stored body is not the one that its leaf names")
-    id_ = sealed.record_id.encode()
-    data_key = _decrypt(subject_key.secret, sealed.wrapped_key, _DATA_KEY_CONTEXT + id_, "data key")
+    return open_with_data_key(sealed, data_key_of(sealed, subject_key))
+
+
+def data_key_of(sealed: SealedBody, subject_key: SubjectKey) -> bytes:
+    """The key of one body, which opens that body alone; raises VerificationError."""
+    return _decrypt(subject_key.secret, sealed.wrapped_key, _DATA_KEY_CONTEXT + sealed.record_id.encode(), "data key")
+
+
+def open_with_data_key(sealed: SealedBody, data_key: bytes) -> bytes:
+    """Decrypt a body with its own key; raises VerificationError where it is not the one that was committed to."""
     if not hmac.compare_digest(_commitment(data_key, sealed.record_id), sealed.commit):
         raise VerificationError("the data key is not the one that was committed to")
-    return _decrypt(data_key, sealed.ciphertext, _BODY_CONTEXT + id_, "body")
+    return _decrypt(data_key, sealed.ciphertext, _BODY_CONTEXT + sealed.record_id.encode(), "body")
 
 
 def _commitment(data_key: bytes, record_id: str) -> str:

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 
 from audit_log.checkpoint import Checkpoint, open_checkpoint
 from audit_log.errors import AuditError, BodyErased, VerificationError
-from audit_log.interfaces import FoundRow, LogStore, Query
+from audit_log.interfaces import FoundRow, LogStore, Query, Tiles
 from audit_log.merkle import inclusion_proof
 from audit_log.note import Verifier
 from audit_log.proof import TlogProof
-from audit_log.publish import TileFolder
 from audit_log.sealing import open_body, unwrap_subject_key
 from audit_log.tiles import TileTree, parse_path
 
@@ -50,7 +49,7 @@ class ProvenRecord:
 class LogReader:
     """Reads a log that somebody else may be writing."""
 
-    def __init__(self, store: LogStore, folder: TileFolder, verifier: Verifier, master_key: bytes | None) -> None:
+    def __init__(self, store: LogStore, folder: Tiles, verifier: Verifier, master_key: bytes | None) -> None:
         self._store = store
         self._folder = folder
         self._verifier = verifier
@@ -148,13 +147,14 @@ class LogReader:
         return open_checkpoint(self.checkpoint_note(), self._verifier.name, [self._verifier])
 
     def tile(self, path: str) -> bytes | None:
-        """Content of ``checkpoint`` or ``tile/...`` as C2SP serves them; None where it does not exist.
+        """Content of ``checkpoint`` or ``tile/...`` as C2SP serves them; None where it does not exist or was pruned.
 
         Raises VerificationError for a path of another form.
         """
         if path == "checkpoint":
             return self.checkpoint_note()
-        return self._folder.fetch(parse_path(path).path)
+        tile = parse_path(path)
+        return None if tile.end_index <= self._store.minimum() else self._folder.fetch(tile.path)
 
     def body(self, record_id: str, leaf_body: dict[str, object] | None = None) -> bytes | None:
         """The opened body of a record, None where none was kept. With ``leaf_body``, check it against its leaf.

@@ -29,11 +29,12 @@ from audit_log.interfaces import Batch, FoundRow, KeysChangedError, Meta, Query
 from audit_log.record import IndexRow
 from audit_log.sealing import SealedBody
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE meta (origin TEXT NOT NULL, vkey TEXT NOT NULL, created_at REAL NOT NULL);
 CREATE TABLE coordination (
-    one INTEGER PRIMARY KEY CHECK (one = 1), next INTEGER NOT NULL, key_epoch INTEGER NOT NULL, seen_at REAL NOT NULL
+    one INTEGER PRIMARY KEY CHECK (one = 1), next INTEGER NOT NULL, key_epoch INTEGER NOT NULL, seen_at REAL NOT NULL,
+    minimum INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE leaves (idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL);
 CREATE TABLE rows (
@@ -45,6 +46,7 @@ CREATE INDEX rows_t ON rows (t);
 CREATE INDEX rows_exchange ON rows (exchange) WHERE exchange IS NOT NULL;
 CREATE INDEX rows_subject ON rows (subject) WHERE subject IS NOT NULL;
 CREATE INDEX rows_incident ON rows (idx) WHERE incident = 1;
+CREATE INDEX rows_rare ON rows (type, idx) WHERE type NOT IN ('exchange', 'open', 'close');
 CREATE TABLE subject_keys (key TEXT PRIMARY KEY, tenant TEXT NOT NULL, subject TEXT NOT NULL, wrapped BLOB NOT NULL);
 CREATE INDEX subject_keys_subject ON subject_keys (subject, tenant);
 CREATE TABLE bodies (
@@ -55,7 +57,15 @@ CREATE TABLE erased_keys (key TEXT PRIMARY KEY, recorded INTEGER NOT NULL);
 CREATE TABLE head (origin TEXT PRIMARY KEY, body BLOB NOT NULL);
 CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, body BLOB NOT NULL, signed_at REAL NOT NULL);
 """
+_FROM_VERSION_1 = (
+    "ALTER TABLE coordination ADD COLUMN minimum INTEGER NOT NULL DEFAULT 0",
+    "CREATE INDEX rows_rare ON rows (type, idx) WHERE type NOT IN ('exchange', 'open', 'close')",
+    "PRAGMA user_version=2",
+)
+_FREQUENT = ("exchange", "open", "close")
 _COLUMNS = "idx, id, exchange, type, t, tenant, subject, class, action, incident"
+_OF_ROWS = ", ".join(f"rows.{name}" for name in _COLUMNS.split(", "))
+_SHOWN = "idx >= (SELECT minimum FROM coordination)"
 _COLUMN_COUNT = 10
 # One statement for many rows: every step of a statement hands the interpreter lock to the other threads and back.
 _CHUNKS = (256, 128, 64, 32, 16, 8, 4, 2, 1)
@@ -75,7 +85,7 @@ def create(
         db.executescript("BEGIN;" + _SCHEMA)
         db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         db.execute("INSERT INTO meta VALUES (?, ?, ?)", (meta.origin, meta.vkey, meta.created_at))
-        db.execute("INSERT INTO coordination VALUES (1, 0, 0, ?)", (meta.created_at,))
+        db.execute("INSERT INTO coordination VALUES (1, 0, 0, ?, 0)", (meta.created_at,))
         db.execute("INSERT INTO head VALUES (?, ?)", (meta.origin, head))
         db.execute("INSERT INTO checkpoints VALUES (0, ?, ?)", (head, meta.created_at))
         db.execute("COMMIT")
@@ -120,6 +130,11 @@ class SqliteStore:
         except OSError as error:
             raise LogUnavailable(f"{lock_path.name} cannot be opened: {error.strerror}") from None
         try:
+            if self._version() == 1:
+                with self._writing() as db:
+                    if db.execute("PRAGMA user_version").fetchone()[0] == 1:
+                        for statement in _FROM_VERSION_1:
+                            db.execute(statement)
             with self._reading() as db:
                 version = db.execute("PRAGMA user_version").fetchone()[0]
                 if version != SCHEMA_VERSION:
@@ -128,6 +143,10 @@ class SqliteStore:
         except BaseException:
             self.close()
             raise
+
+    def _version(self) -> int:
+        with self._reading() as db:
+            return int(db.execute("PRAGMA user_version").fetchone()[0])
 
     def meta(self) -> Meta:
         return self._meta
@@ -164,7 +183,39 @@ class SqliteStore:
         with self._reading() as db:
             return int(_one(db, "SELECT next FROM coordination")[0])
 
+    def minimum(self) -> int:
+        with self._reading() as db:
+            return int(_one(db, "SELECT minimum FROM coordination")[0])
+
+    def raise_minimum(self, minimum: int) -> None:
+        with self._writing() as db:
+            db.execute("UPDATE coordination SET minimum = max(minimum, min(next, ?))", (minimum,))
+
+    def sweep(self, limit: int) -> int:
+        with self._writing() as db:
+            # Freed pages are overwritten: what was pruned shall not be readable in the file.
+            db.execute("PRAGMA secure_delete=ON")
+            top = db.execute(
+                "SELECT max(idx) FROM (SELECT idx FROM leaves WHERE idx < (SELECT minimum FROM coordination)"
+                " ORDER BY idx LIMIT ?)",
+                (limit,),
+            ).fetchone()[0]
+            if top is None:
+                unused = "subject_keys WHERE NOT EXISTS (SELECT 1 FROM bodies WHERE bodies.key = subject_keys.key)"
+                if db.execute(f"SELECT 1 FROM {unused} LIMIT 1").fetchone():
+                    db.execute(f"DELETE FROM {unused}")
+                    db.execute("UPDATE coordination SET key_epoch = key_epoch + 1")
+                deleted = 0
+            else:
+                db.execute("DELETE FROM bodies WHERE id IN (SELECT id FROM rows WHERE idx <= ?)", (top,))
+                db.execute("DELETE FROM rows WHERE idx <= ?", (top,))
+                deleted = db.execute("DELETE FROM leaves WHERE idx <= ?", (top,)).rowcount
+        self._fold_wanted = True
+        self.tidy()
+        return deleted
+
     def leaves(self, start: int, end: int) -> Iterator[bytes]:
+        start = max(start, self.minimum()) if start < end else start
         while start < end:
             stop = min(end, start + _LEAVES_AT_ONCE)
             with self._reading() as db:
@@ -218,7 +269,7 @@ class SqliteStore:
             db.execute("UPDATE coordination SET seen_at = max(seen_at, ?)", (at,))
 
     def search(self, query: Query, after: int, limit: int) -> list[FoundRow]:
-        tests, values = ["idx > ?"], [after]
+        tests, values = ["idx > ?", _SHOWN], [after]
         for test, value in (
             ("t >= ?", query.since_us),
             ("t < ?", query.until_us),
@@ -232,6 +283,9 @@ class SqliteStore:
             if value is not None:
                 tests.append(test)
                 values.append(value)  # type: ignore[arg-type]
+        if query.type is not None and query.type not in _FREQUENT:
+            # Said in words, so that SQLite sees that the index of the rare types holds all that is asked for.
+            tests.append(f"type NOT IN {_FREQUENT}")
         sql = f"SELECT {_COLUMNS} FROM rows WHERE {' AND '.join(tests)} ORDER BY idx LIMIT ?"
         with self._reading() as db:
             return [_found(row) for row in db.execute(sql, (*values, limit)).fetchall()]
@@ -239,19 +293,19 @@ class SqliteStore:
     def row(self, record_id: str) -> FoundRow | None:
         with self._reading() as db:
             found = db.execute(
-                f"SELECT {_COLUMNS} FROM rows WHERE id = ? ORDER BY idx LIMIT 1", (_uuid_bytes(record_id),)
+                f"SELECT {_COLUMNS} FROM rows WHERE id = ? AND {_SHOWN} ORDER BY idx LIMIT 1", (_uuid_bytes(record_id),)
             ).fetchone()
         return None if found is None else _found(found)
 
     def related(self, exchange: str) -> list[FoundRow]:
         key = _uuid_bytes(exchange)
-        sql = f"SELECT {_COLUMNS} FROM rows WHERE id = ? OR exchange = ? ORDER BY idx"
+        sql = f"SELECT {_COLUMNS} FROM rows WHERE (id = ? OR exchange = ?) AND {_SHOWN} ORDER BY idx"
         with self._reading() as db:
             return [_found(row) for row in db.execute(sql, (key, key)).fetchall()]
 
     def unclosed(self, start: int, end: int) -> list[FoundRow]:
         sql = (
-            f"SELECT {_COLUMNS} FROM rows WHERE idx >= ? AND idx < ? AND type = 'open' AND NOT EXISTS"
+            f"SELECT {_COLUMNS} FROM rows WHERE idx >= ? AND idx < ? AND {_SHOWN} AND type = 'open' AND NOT EXISTS"
             " (SELECT 1 FROM rows AS later WHERE later.exchange = rows.id AND later.type = 'close') ORDER BY idx"
         )
         with self._reading() as db:
@@ -264,6 +318,10 @@ class SqliteStore:
                 (subject, tenant),
             ).fetchone()
         return None if found is None else (found[0], bytes(found[1]))
+
+    def key_exists(self, key_id: str) -> bool:
+        with self._reading() as db:
+            return db.execute("SELECT 1 FROM subject_keys WHERE key = ?", (key_id,)).fetchone() is not None
 
     def key_epoch(self) -> int:
         with self._reading() as db:
@@ -298,6 +356,31 @@ class SqliteStore:
         self._fold_wanted = True
         self.tidy()
         return [key for (key,) in found]
+
+    def subject_bodies(self, tenant: str, subject: str) -> list[FoundRow]:
+        sql = (
+            f"SELECT {_OF_ROWS} FROM subject_keys JOIN bodies USING (key) JOIN rows ON rows.id = bodies.id"
+            " WHERE subject_keys.subject = ? AND subject_keys.tenant = ? ORDER BY idx"
+        )
+        with self._reading() as db:
+            return [_found(row) for row in db.execute(sql, (subject, tenant)).fetchall()]
+
+    def bodies_before(self, type: str, t_us: int, after: int, limit: int) -> list[FoundRow]:
+        sql = (
+            f"SELECT {_OF_ROWS} FROM rows WHERE idx > ? AND {_SHOWN} AND type = ? AND t < ?"
+            " AND EXISTS (SELECT 1 FROM bodies WHERE bodies.id = rows.id) ORDER BY idx LIMIT ?"
+        )
+        with self._reading() as db:
+            return [_found(row) for row in db.execute(sql, (after, type, t_us, limit)).fetchall()]
+
+    def drop_bodies(self, record_ids: Sequence[str]) -> int:
+        with self._writing() as db:
+            db.execute("PRAGMA secure_delete=ON")
+            dropped = db.executemany("DELETE FROM bodies WHERE id = ?", [(_uuid_bytes(id_),) for id_ in record_ids])
+            count = dropped.rowcount
+        self._fold_wanted = True
+        self.tidy()
+        return count
 
     def unrecorded_erasures(self) -> list[str]:
         with self._reading() as db:

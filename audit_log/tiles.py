@@ -15,6 +15,8 @@ from audit_log.errors import VerificationError
 from audit_log.merkle import HASH_BYTES, fold, leaf_hash, node_hash
 
 WIDTH = 256
+SEGMENT = WIDTH * WIDTH
+"""A log is pruned by whole segments: what one full level-1 tile covers."""
 MAX_LEAF_BYTES = 65_535
 _MAX_LEVEL = 63
 
@@ -40,6 +42,11 @@ class TileId:
         level = "entries" if self.level is None else str(self.level)
         partial = "" if self.width == WIDTH else f".p/{self.width}"
         return f"tile/{level}/{number_path(self.number)}{partial}"
+
+    @property
+    def end_index(self) -> int:
+        """First leaf behind those that the full tile in this place covers."""
+        return (self.number + 1) << (8 * ((self.level or 0) + 1))
 
     @property
     def full(self) -> "TileId":
@@ -253,18 +260,22 @@ class TileTree:
 
     def edge(self) -> list[list[bytes]]:
         """Hashes in the partial tile of each level, level 0 first; an empty list where a level ends on a full tile."""
-        levels = []
-        level, total = 0, self.size
-        while total:
-            width = total % WIDTH
-            levels.append(list(self.tile(level, total // WIDTH)) if width else [])
-            total //= WIDTH
-            level += 1
-        return levels
+        return self.edge_at(self.size)
 
     def root(self) -> bytes:
         """Root of the tree, from its right edge."""
         return fold(edge_peaks(self.edge()))
+
+    def edge_at(self, size: int) -> list[list[bytes]]:
+        """``edge`` of the smaller tree of this size, read from the tiles of this one."""
+        levels = []
+        level, total = 0, size
+        while total:
+            width = total % WIDTH
+            levels.append(self.tile(level, total // WIDTH)[:width] if width else [])
+            total //= WIDTH
+            level += 1
+        return levels
 
     def _read(self, tile: TileId) -> bytes:
         # A partial tile may be deleted once the full one is there, which then begins with the same hashes.

@@ -11,32 +11,33 @@ whoever holds the signing key could have signed another history that nobody outs
 """
 
 import json
-import re
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import Protocol
 
+from audit_log.chain import WriterChain
 from audit_log.checkpoint import Checkpoint, open_checkpoint
 from audit_log.errors import LogNotInitialised, VerificationError
 from audit_log.note import Verifier
-from audit_log.tiles import WIDTH, Edge, Fetch, TileId, TileTree, fetch_from
+from audit_log.tiles import SEGMENT, WIDTH, Edge, Fetch, TileId, TileTree, fetch_from
+from audit_log.view import record_of
 
 Progress = Callable[[int, int], None]
 """(leaves checked, leaves in all), called now and then."""
 
 _MAX_PROBLEMS = 100
 _PROGRESS_EVERY = 8192
-_WRITER = b',"writer":"'
-_TAIL = re.compile(rb',"writer":"([^"\\\x00-\x1f]+)","wseq":"(0|[1-9][0-9]{0,18})"\}\Z')
 
 
 @dataclass(slots=True)
 class VerifyReport:
     """What a check found. ``pending`` leaves are newer than the last checkpoint; ``open_writers`` wrote no shutdown
-    record: they run now, or ended without order."""
+    record: they run now, or ended without order. ``minimum``: leaves below it were pruned, as a record in the log says;
+    checkpoints of smaller sizes are checked for their signature only."""
 
     origin: str
     tree_size: int = 0
@@ -46,6 +47,7 @@ class VerifyReport:
     writers: int = 0
     open_writers: int = 0
     bodies: int = 0
+    minimum: int = 0
     first_bad_index: int | None = None
     problems: list[str] = field(default_factory=list)
     problems_left_out: int = 0
@@ -95,7 +97,7 @@ def verify_home(home: Path, *, vkey: str | None = None, progress: Progress | Non
         published = fetch("checkpoint")
         with closing(_open_read_only(database)) as db:
             db.execute("BEGIN")
-            _verify_database(db, fetch, verifier, published, report, progress)
+            verify_rows(_SqliteRows(db), fetch, verifier, published, report, progress)
     except sqlite3.Error as error:
         report.problem(f"the database is damaged: {getattr(error, 'sqlite_errorname', type(error).__name__)}")
     except VerificationError as error:
@@ -104,11 +106,17 @@ def verify_home(home: Path, *, vkey: str | None = None, progress: Progress | Non
 
 
 def verify_tiles(
-    fetch: Fetch, verifier: Verifier, *, older: Iterable[bytes] = (), progress: Progress | None = None
+    fetch: Fetch,
+    verifier: Verifier,
+    *,
+    older: Iterable[bytes] = (),
+    minimum: int = 0,
+    progress: Progress | None = None,
 ) -> VerifyReport:
     """Check the static files of a tiled log, from its ``checkpoint`` down; ``older`` checkpoints must be consistent.
 
-    Leaves may be anything: the rules of our records are not applied.
+    Leaves may be anything: the rules of our records are not applied. ``minimum``: the log's minimum index, a multiple
+    of 65,536, where it was pruned.
     """
     report = VerifyReport(origin=verifier.name)
     try:
@@ -123,9 +131,10 @@ def verify_tiles(
             raise VerificationError(f"an older checkpoint covers {max(heads)} leaves, the latest only {head.size}")
         report.tree_size = report.published_size = head.size
         report.checkpoints = len(heads)
-        replay = _Replay(fetch, head.size, heads, report)
+        report.minimum = minimum
+        replay = _Replay(fetch, head.size, heads, report, _edge_at(fetch, head.size, minimum))
         tree = TileTree(fetch, head.size)
-        for number in range((head.size + WIDTH - 1) // WIDTH):
+        for number in range(minimum // WIDTH, (head.size + WIDTH - 1) // WIDTH):
             for leaf in tree.entries(number):
                 replay.add(leaf)
             if progress is not None:
@@ -139,14 +148,19 @@ class _Replay:
     """Derives the tree from its leaves and compares all that was published about it on the way."""
 
     def __init__(
-        self, fetch: Fetch, published_size: int, heads: Mapping[int, Checkpoint], report: VerifyReport
+        self,
+        fetch: Fetch,
+        published_size: int,
+        heads: Mapping[int, Checkpoint],
+        report: VerifyReport,
+        edge: Edge | None = None,
     ) -> None:
         self._fetch = fetch
         self._published_size = published_size
         self._heads = heads
         self._report = report
-        self._edge = Edge()
-        self._good_size = 0
+        self._edge = edge or Edge()
+        self._good_size = self._edge.size
         self._check_head()
 
     @property
@@ -201,57 +215,90 @@ class _Replay:
             self._report.problem(f"{tile.path} differs from what the leaves give")
 
 
-class _Chain:
-    """Numbers of each writer without a gap, its boot record first, nothing after its shutdown record."""
+class LogRows(Protocol):
+    """A log's database as a verifier reads it, all at one point in time. It trusts nothing that it reads."""
 
-    def __init__(self, report: VerifyReport) -> None:
-        self._report = report
-        self.next: dict[bytes, int] = {}
-        self.ended: set[bytes] = set()
+    def coordination(self) -> tuple[int, int] | None:
+        """Number of acknowledged leaves, and the minimum index."""
+        ...
 
-    def add(self, index: int, leaf: bytes) -> None:
-        match = _TAIL.match(leaf, leaf.rfind(_WRITER))
-        if match is None:
-            self._report.problem(f"leaf {index} does not end in a writer and its number", index)
-            return
-        writer, digits = match.groups()
-        number, expected = int(digits), self.next.get(writer, 0)
-        if number != expected:
-            name = writer.decode("ascii", "replace")
-            self._report.problem(f"leaf {index}: writer {name} has number {number}; expected {expected}", index)
-        if number == 0 and _type(leaf) != "boot":
-            self._report.problem(f"leaf {index}: a writer's first record is not its boot record", index)
-        if writer in self.ended:
-            self._report.problem(f"leaf {index}: its writer ended before it", index)
-        if b'"type":"shutdown"' in leaf and _type(leaf) == "shutdown":
-            self.ended.add(writer)
-        self.next[writer] = number + 1
+    def checkpoints(self) -> Iterable[tuple[int, bytes]]:
+        """(size, signed note), by size."""
+        ...
+
+    def heads(self) -> list[bytes]:
+        """The lock row: one signed note."""
+        ...
+
+    def prunes(self) -> Iterable[bytes]:
+        """Leaves of type prune, the latest first."""
+        ...
+
+    def leaves(self, start: int) -> Iterable[tuple[int, bytes, bytes | None]]:
+        """(index, leaf, id in the search row), by index from ``start`` on."""
+        ...
+
+    def bodies(self) -> Iterable[tuple[bytes, str, bytes, str, int | None, bytes | None]]:
+        """(record id, key id, ciphertext, commitment, index, leaf)."""
+        ...
 
 
-def _verify_database(
-    db: sqlite3.Connection,
+class _SqliteRows:
+    # Columns are cast: whoever tampers with a database may also change the types of its values.
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def coordination(self) -> tuple[int, int] | None:
+        found: tuple[int, int] | None = self._db.execute(
+            "SELECT CAST(next AS INTEGER), CAST(minimum AS INTEGER) FROM coordination"
+        ).fetchone()
+        return found
+
+    def checkpoints(self) -> Iterable[tuple[int, bytes]]:
+        return self._db.execute("SELECT size, CAST(body AS BLOB) FROM checkpoints ORDER BY size")
+
+    def heads(self) -> list[bytes]:
+        return [body for (body,) in self._db.execute("SELECT CAST(body AS BLOB) FROM head")]
+
+    def prunes(self) -> Iterable[bytes]:
+        sql = "SELECT CAST(leaf AS BLOB) FROM rows JOIN leaves USING (idx) WHERE type = 'prune' ORDER BY idx DESC"
+        return (leaf for (leaf,) in self._db.execute(sql))
+
+    def leaves(self, start: int) -> Iterable[tuple[int, bytes, bytes | None]]:
+        return self._db.execute(
+            "SELECT leaves.idx, CAST(leaf AS BLOB), CAST(id AS BLOB) FROM leaves LEFT JOIN rows USING (idx)"
+            " WHERE leaves.idx >= ? ORDER BY leaves.idx",
+            (start,),
+        )
+
+    def bodies(self) -> Iterable[tuple[bytes, str, bytes, str, int | None, bytes | None]]:
+        return self._db.execute(
+            "SELECT CAST(bodies.id AS BLOB), key, CAST(ciphertext AS BLOB), commitment, idx, CAST(leaf AS BLOB)"
+            " FROM bodies LEFT JOIN rows ON rows.id = bodies.id LEFT JOIN leaves USING (idx)"
+        )
+
+
+def verify_rows(
+    rows: LogRows,
     fetch: Fetch,
     verifier: Verifier,
     published: bytes | None,
     report: VerifyReport,
     progress: Progress | None,
 ) -> None:
-    # Columns are cast: whoever tampers with a database may also change the types of its values.
-    found = db.execute("SELECT CAST(next AS INTEGER) FROM coordination").fetchone()
+    """Check a log's database against its tiles; ``published`` is the checkpoint file, read before the rows."""
+    found = rows.coordination()
     if found is None:
         raise VerificationError("the coordination row is missing from the database")
-    expected = found[0]
-    heads = _stored_heads(db, verifier, report)
+    expected, report.minimum = found
+    heads = _stored_heads(rows, verifier, report)
     last = max(heads, default=0)
     report.published_size = last
     _verify_published(published, verifier, heads, last, report)
-    replay = _Replay(fetch, last, heads, report)
-    chain = _Chain(report)
-    index = 0
-    for index, leaf, id_ in db.execute(
-        "SELECT leaves.idx, CAST(leaf AS BLOB), CAST(id AS BLOB) FROM leaves LEFT JOIN rows USING (idx)"
-        " ORDER BY leaves.idx"
-    ):
+    replay = _Replay(fetch, last, heads, report, _edge_at(fetch, last, report.minimum))
+    chain = _chain_after(rows, report)
+    for index, leaf, id_ in rows.leaves(report.minimum):
         if index != replay.size:
             report.problem(f"leaf {replay.size} is missing from the database", replay.size)
             break
@@ -271,15 +318,40 @@ def _verify_database(
         )
     if replay.size < last:
         report.problem(f"the last checkpoint covers {last} leaves; the database holds {replay.size}", replay.size)
-    _verify_bodies(db, report)
+    _verify_bodies(rows, report)
     if progress is not None:
         progress(replay.size, expected)
 
 
-def _stored_heads(db: sqlite3.Connection, verifier: Verifier, report: VerifyReport) -> dict[int, Checkpoint]:
+def _edge_at(fetch: Fetch, size: int, minimum: int) -> Edge | None:
+    """Where a replay of a pruned log begins: the upper tiles keep what the pruned leaves add up to."""
+    if minimum == 0:
+        return None
+    if minimum % SEGMENT or not 0 < minimum <= size:
+        raise VerificationError(f"the minimum index {minimum} is none that a log of {size} leaves can have")
+    return Edge.resume(TileTree(fetch, size).edge_at(minimum), [], minimum)
+
+
+def _chain_after(rows: LogRows, report: VerifyReport) -> WriterChain:
+    """The chain of writers, continued behind a prune as the prune's own record in the log says."""
+    if report.minimum == 0:
+        return WriterChain(report.problem)
+    record: dict[str, object] = {}
+    for leaf in rows.prunes():
+        record = record_of(leaf)
+        if record.get("minimum") == str(report.minimum):
+            break
+    else:
+        report.problem(f"leaves below {report.minimum} are missing, and no prune record says so", report.minimum)
+    writers = record.get("next")
+    start = {name: int(number) for name, number in writers.items()} if isinstance(writers, dict) else {}
+    return WriterChain(report.problem, start, partial=record.get("left_out") != 0)
+
+
+def _stored_heads(rows: LogRows, verifier: Verifier, report: VerifyReport) -> dict[int, Checkpoint]:
     heads: dict[int, Checkpoint] = {}
     latest = b""
-    for size, body in db.execute("SELECT size, CAST(body AS BLOB) FROM checkpoints ORDER BY size"):
+    for size, body in rows.checkpoints():
         report.checkpoints += 1
         latest = body
         try:
@@ -290,8 +362,7 @@ def _stored_heads(db: sqlite3.Connection, verifier: Verifier, report: VerifyRepo
             report.problem(f"checkpoint of size {size}: {error}")
         else:
             heads[size] = head
-    found = db.execute("SELECT CAST(body AS BLOB) FROM head").fetchall()
-    if [body for (body,) in found] != [latest]:
+    if rows.heads() != [latest]:
         report.problem("the lock row does not hold the latest checkpoint")
     return heads
 
@@ -316,11 +387,8 @@ def _add_head(heads: dict[int, Checkpoint], head: Checkpoint, report: VerifyRepo
         report.problem(f"two checkpoints of size {head.size} with different roots: the log was forked")
 
 
-def _verify_bodies(db: sqlite3.Connection, report: VerifyReport) -> None:
-    for id_, key, ciphertext, commitment, index, leaf in db.execute(
-        "SELECT CAST(bodies.id AS BLOB), key, CAST(ciphertext AS BLOB), commitment, idx, CAST(leaf AS BLOB) FROM bodies"
-        " LEFT JOIN rows ON rows.id = bodies.id LEFT JOIN leaves USING (idx)"
-    ):
+def _verify_bodies(rows: LogRows, report: VerifyReport) -> None:
+    for id_, key, ciphertext, commitment, index, leaf in rows.bodies():
         report.bodies += 1
         if leaf is None:
             report.problem(f"the body of record {_uuid_text(id_).decode()} belongs to no leaf")
@@ -344,10 +412,6 @@ def _open_read_only(database: Path) -> sqlite3.Connection:
             raise
         db = sqlite3.connect(uri + "?mode=ro&immutable=1", uri=True, isolation_level=None)
     return db
-
-
-def _type(leaf: bytes) -> object:
-    return _field(leaf, "type")
 
 
 def _field(leaf: bytes, name: str) -> object:

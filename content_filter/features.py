@@ -4,8 +4,8 @@
 A text in normal form (`normalise`) is cut into units: a word of letters without spaces between words (Han, kana,
 Hangul and whatever else writes like them) gives one unit a character; any other word gives one unit. Features are runs
 of one to four units, pairs of units with one or two others between them, and, for words, their pieces of four
-characters: a new word is often built of known ones. Every feature is a number below `2 ** bits` by a hash, so no
-dictionary is shipped and nothing can be read back from the weights.
+characters: a new word is often built of known ones. Every feature is a number by a hash, so no dictionary is
+shipped and no text can be read back from the weights.
 
 What must hold: training and inference call the same functions here, so the hash may never change without new weights
 (`VERSION` is stored beside them). All steps are vectors of NumPy; a text of 800 characters takes well under a
@@ -63,15 +63,11 @@ MAX_CHARACTERS = _MAX_POWERS
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """Features of one text: numbers, and for each the unit-run's first and last character in the normal form."""
+    """Features of one text: 64-bit hashes, and for each where it begins and ends in its normal form, none merged."""
 
     hashes: Codes
     starts: Indices
     ends: Indices
-
-    def indices(self, bits: int) -> Indices:
-        """The numbers below `2 ** bits`."""
-        return (self.hashes >> np.uint64(64 - bits)).astype(np.int64)
 
 
 def _mixed(value: Codes, salt: int) -> Codes:

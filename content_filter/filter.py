@@ -13,18 +13,12 @@ from enum import StrEnum
 from content_filter.errors import FilterError
 from content_filter.guard import StreamGuard
 from content_filter.matcher import Match, TermMatcher
+from content_filter.roles import Role as Role
 from content_filter.taxonomy import CLASSES
 from content_filter.terms import TermSet
 
 CERTAIN_BP = 10_000
 """Score of a term that was found: 100 %, in basis points."""
-
-
-class Role(StrEnum):
-    """Whose text is judged."""
-
-    PROMPT = "prompt"
-    ANSWER = "answer"
 
 
 class Outcome(StrEnum):

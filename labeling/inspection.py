@@ -171,6 +171,8 @@ def inspect_in_subprocess(
     data: bytes,
     *,
     declared_mime: str | None = None,
+    sidecar: bytes | None = None,
+    trust_anchors_pem: str = "",
     timeout_s: float = 20.0,
     memory_bytes: int = 1 << 30,
 ) -> dict[str, Any]:
@@ -178,11 +180,16 @@ def inspect_in_subprocess(
 
     Raises :class:`LabelError` where the child runs out of time or memory or dies.
     """
-    command = [sys.executable, "-I", "-c", _CHILD, str(Path(__file__).resolve().parent.parent), declared_mime or ""]
+    asked = {
+        "declared_mime": declared_mime,
+        "sidecar_bytes": None if sidecar is None else len(sidecar),
+        "trust_anchors_pem": trust_anchors_pem,
+    }
+    command = [sys.executable, "-I", "-c", _CHILD, str(Path(__file__).resolve().parent.parent)]
     try:
         run = subprocess.run(
             [*command, str(memory_bytes), str(max(1, int(timeout_s)))],
-            input=data,
+            input=b"".join((json.dumps(asked).encode(), b"\n", sidecar or b"", data)),
             capture_output=True,
             timeout=timeout_s,
             check=False,
@@ -201,12 +208,15 @@ import json, sys
 sys.path.insert(0, sys.argv[1])
 try:
     import resource
-    resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[3]),) * 2)
-    resource.setrlimit(resource.RLIMIT_CPU, (int(sys.argv[4]),) * 2)
+    resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[2]),) * 2)
+    resource.setrlimit(resource.RLIMIT_CPU, (int(sys.argv[3]),) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 except ImportError:
     pass
 from labeling.inspection import inspect_file
-found = inspect_file(sys.stdin.buffer.read(), declared_mime=sys.argv[2] or None)
+asked = json.loads(sys.stdin.buffer.readline())
+count = asked.pop("sidecar_bytes")
+sidecar = None if count is None else sys.stdin.buffer.read(count)
+found = inspect_file(sys.stdin.buffer.read(), sidecar=sidecar, **asked)
 json.dump(found.as_dict(), sys.stdout)
 """

@@ -15,11 +15,11 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any
 
-from content_filter.training.rows import Row
+from content_filter.rows import Row
 
 _ACT_FILES = ("zh.toml", "en.toml")
 _TEMPLATE_FILES = ("platform.toml",)
-_WRITTEN_FILES = ("hard_negatives.jsonl", "thin_classes.jsonl", "attacks.jsonl")
+_WRITTEN_FILES = ("hard_negatives.jsonl", "thin_classes.jsonl", "requests.jsonl", "attacks.jsonl")
 _HARMFUL_FRAMES, _HARMLESS_FRAMES, _PLAIN_FRAMES, _TEMPLATE_COPIES = 8, 8, 12, 5
 _SLOT = re.compile(r"\{(\w+)\}")
 
@@ -27,7 +27,7 @@ _SLOT = re.compile(r"\{(\w+)\}")
 def own_rows(seed: int = 1) -> list[Row]:
     """All rows of this folder, expanded; `seed` chooses which frames an act meets."""
     folder = resources.files("content_filter.training")
-    draw = random.Random(seed)  # noqa: S311 - not for secrets
+    draw = random.Random(seed)
     rows = [row for name in _WRITTEN_FILES for row in _written(folder, name)]
     rows += [row for name in _ACT_FILES for row in _acts(_toml(folder, name), draw)]
     rows += [row for name in _TEMPLATE_FILES for row in _templates(_toml(folder, name), draw)]

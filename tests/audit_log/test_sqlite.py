@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from audit_log import AuditLog, verify_home
 from audit_log.errors import LogNotInitialised, LogRefused, LogUnavailable
 from audit_log.interfaces import Batch, KeysChangedError, NewSubjectKey, Query
 from audit_log.record import IndexRow, new_record_id
@@ -378,3 +379,27 @@ def test_a_missing_row_that_every_log_has_is_refused(home: Path, table: str) -> 
         closing(SqliteStore(home / "audit.db", home / "audit.lock")) as store,
     ):
         store.next_index()
+
+
+def test_a_log_of_the_first_schema_is_brought_up_to_date(home: Path) -> None:
+    """Opening it is enough, and nothing in it changes."""
+    with closing(sqlite3.connect(home / "audit.db")) as db:
+        db.execute("DROP INDEX rows_rare")
+        db.execute("ALTER TABLE coordination DROP COLUMN minimum")
+        db.execute("PRAGMA user_version=1")
+        db.commit()
+    log = AuditLog.open(home, writer="gw")
+    assert (log.store.minimum(), log.store.next_index()) == (0, 1)
+    log.close()
+    with closing(sqlite3.connect(home / "audit.db")) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (2,)
+        assert db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'rows_rare'").fetchone()
+    assert verify_home(home).ok
+
+
+def test_rare_records_are_found_by_their_own_index(store: SqliteStore) -> None:
+    """However many ordinary ones there are."""
+    with closing(sqlite3.connect(store._path)) as db:
+        sql = "SELECT * FROM rows WHERE idx > 1 AND type = 'hold' AND type NOT IN ('exchange', 'open', 'close')"
+        plan = db.execute(f"EXPLAIN QUERY PLAN {sql} ORDER BY idx LIMIT 5").fetchall()
+    assert "rows_rare" in plan[0][3]

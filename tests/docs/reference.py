@@ -107,6 +107,25 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
         "Where the explicit label stands; `policy`: as the policy says",
         "显式标识的位置；`policy` 表示按策略",
     ),
+    "label.image_words": (
+        "Words of the visible label on pictures; must hold an AI element and a generation element",
+        "图片显式标识的文字；须含人工智能要素与生成合成要素",
+    ),
+    "label.image_corner": ("Corner of the picture in which they stand", "图片显式标识所在的角"),
+    "label.image_font": (
+        "Font file for them, relative to the configuration file. Empty: an installed font, else our own outlines",
+        "所用字体文件，相对于配置文件所在目录。留空则用系统字体，再无则用自带字形",
+    ),
+    "label.sound": (
+        "`audible`: every sound carries its label audibly, and formats that cannot are refused. `interface`: your own "
+        "interface says it all the time, sounds get hidden labels only",
+        "`audible`：每段声音都带可听标识，无法写入的格式不予提供；`interface`：由您自己的界面持续提示，声音只写隐式标识",
+    ),
+    "label.voice_clip": (
+        "Spoken label, a WAV file with 8- or 16-bit samples, relative to the configuration file. Empty: AI in Morse",
+        "语音标识（8 或 16 位 WAV），相对于配置文件所在目录。留空则用“AI”的摩斯码节奏",
+    ),
+    "label.file_threads": ("Threads that label files, for each worker process", "每个工作进程中写文件标识的线程数"),
     "redis.url": (
         "Shared counters (`redis://`, `rediss://`, `unix://`). Empty: the file `state.db` of the data folder",
         "共享计数（`redis://`、`rediss://`、`unix://`）。留空则用数据目录中的 `state.db`",

@@ -36,6 +36,10 @@ def test_a_path_has_its_wire(method: str, path: str, name: str) -> None:
         ("POST", "/v1/chat/completions/../files"),
         ("DELETE", "/v1/models/gpt-4o"),
         ("GET", "/v1/models/"),
+        ("GET", "/v1/models/../files/f/content"),
+        ("GET", "/v1/models/a/../../responses/r"),
+        ("GET", "/v1/models/.."),
+        ("GET", "/v1/models/./a"),
         ("GET", "/v1/models/a b"),
         ("GET", "/v1/models/a\nb"),
         ("GET", "/v1/models/" + "x" * 257),
@@ -53,7 +57,7 @@ def test_a_path_knows_its_methods() -> None:
     """For 405 and its `Allow`."""
     assert Table().methods("/v1/chat/completions") == ["POST"]
     assert "GET" in Table().methods("/v1/models/gpt-4o")
-    assert Table().methods("/nothing") == []
+    assert Table().methods("/nothing") == Table().methods("/v1/models/../files") == []
 
 
 def test_no_place_is_served_twice() -> None:

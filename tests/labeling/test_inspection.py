@@ -129,6 +129,24 @@ def test_the_subprocess_gives_the_same_answer(samples: dict[FileFormat, bytes], 
     assert inspect_in_subprocess(data) == json.loads(json.dumps(inspect_file(data).as_dict()))
 
 
+def test_the_subprocess_reads_a_manifest_beside_the_file_and_knows_its_root(
+    samples: dict[FileFormat, bytes], label: AigcLabel
+) -> None:
+    """Trusted with the root that was given, valid without it, and nothing where the manifest is left away."""
+    chain = new_chain("Example Ltd", 30, time.time)
+    root = chain.root_pem.decode()
+    signer = ManifestSigner(
+        file_signer(chain.key_pem), "es256", chain.chain_pem.decode(), ManifestOptions("Dutybound", "0.1", root)
+    )
+    data = implicit.write(samples[FileFormat.MARKDOWN], FileFormat.MARKDOWN, label)
+    sidecar = signer.sign(data, FileFormat.MARKDOWN).sidecar
+    known = inspect_in_subprocess(data, sidecar=sidecar, trust_anchors_pem=root)
+    unknown = inspect_in_subprocess(data, sidecar=sidecar)
+
+    assert (known["manifest"]["state"], unknown["manifest"]["state"]) == ("trusted", "valid")
+    assert inspect_in_subprocess(data)["manifest"]["state"] == "none"
+
+
 def test_a_subprocess_without_memory_or_time_is_an_error(samples: dict[FileFormat, bytes]) -> None:
     """The parent goes on."""
     with pytest.raises(LabelError, match="stopped with status"):

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes `encoder.npz` and `heads.npz`: every group of sources is left out once to calibrate, then all are learned.
+
+What must hold: what calibrates and what is reported as held out comes from encoders and heads that saw neither the
+labels nor the texts of that group of sources.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from content_filter.classifier import CODES, HEADS, Classifier, Form
+from content_filter.encoder import Encoder, load_arrays
+from content_filter.errors import FilterError
+from content_filter.normalise import normalise
+from content_filter.pinyin import sounded
+from content_filter.rows import Row
+from content_filter.training import distil, heads
+from content_filter.training.corpus import GROUPS, group_of, language, load_rows, pieces
+
+Say = Callable[[str], None]
+_SHIPPED = Path(__file__).parent.parent / "weights" / "encoder.npz"
+
+
+def make(
+    data: Path, out: Path, cache: Path, *, heads_only: bool, say: Say, shape: distil.Shape | None = None
+) -> dict[str, Any]:
+    """Writes the weights and the held-out scores to `out`; returns counts. Raises `FilterError`."""
+    rows = load_rows(data)
+    if not any(not row.source.startswith("own_") for row in rows):
+        raise FilterError(f"{data}: no labelled rows in .jsonl files")
+    cut = pieces(rows)
+    say(f"{len(rows)} rows, {len(cut)} pieces")
+    sizes = shape or distil.Shape()
+    lesson = None if heads_only else distil.lesson([row.text for row in cut], cache, sizes, say)
+    groups, row_groups = np.array([group_of(row) for row in cut]), [group_of(row) for row in rows]
+    held: list[heads.Held] = []
+    for group in range(GROUPS):
+        out_rows = [row for row, mine in zip(rows, row_groups, strict=True) if mine == group]
+        if not out_rows or (groups == group).all():
+            continue
+        arrays = _encoder(lesson, groups == group, sizes, cache / f"encoder-without-{group}.npz", say)
+        classifier = _classifier(arrays, cut, groups != group)
+        held += _held(classifier, out_rows)
+        say(f"group {group} held out: {len(out_rows)} rows")
+    calibration = heads.calibrate(held)
+    arrays = _encoder(lesson, np.zeros(len(cut), bool), sizes, cache / "encoder.npz", say)
+    final = heads.fit(_vectors(Encoder(arrays), cut), cut)
+    out.mkdir(parents=True, exist_ok=True)
+    if lesson is not None:
+        np.savez_compressed(out / "encoder.npz", **arrays)  # type: ignore[arg-type]
+    packed = {name: array.astype(np.float16) for name, array in final.items()} | calibration
+    np.savez_compressed(out / "heads.npz", **packed)
+    _write_held(out / "held_out.jsonl", held, packed, Encoder(arrays))
+    say("done")
+    return {"rows": len(rows), "held_out": len(held)}
+
+
+def _encoder(
+    lesson: distil.Lesson | None, leave_out: NDArray[np.bool_], shape: distil.Shape, kept: Path, say: Say
+) -> dict[str, NDArray[Any]]:
+    """A student that has not seen some rows; the shipped one where encoders are not to be taught."""
+    if lesson is None:
+        return load_arrays(_SHIPPED)
+    arrays = distil.distil(lesson, leave_out, shape, say)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(kept, **arrays)  # type: ignore[arg-type]
+    return arrays
+
+
+def _vectors(encoder: Encoder, rows: Sequence[Row]) -> heads.Floats:
+    return np.stack([encoder.encode(normalise(row.text)) for row in rows])
+
+
+def _classifier(arrays: dict[str, NDArray[Any]], rows: Sequence[Row], chosen: NDArray[np.bool_]) -> Classifier:
+    """A classifier without calibration, trained on some of the rows."""
+    encoder = Encoder(arrays)
+    learned = [row for row, use in zip(rows, chosen, strict=True) if use]
+    return Classifier(encoder, heads.fit(_vectors(encoder, learned), learned) | _uncalibrated())
+
+
+def _uncalibrated() -> dict[str, NDArray[Any]]:
+    count = len(CODES)
+    unit = np.zeros((len(Form), 2, 2, len(HEADS), 2))
+    unit[..., 0] = 1
+    last = np.zeros((len(Form), 2, 2, 2))
+    last[..., 0] = 1
+    return {
+        "anchors": unit,
+        "last_anchors": last,
+        "review_bp": np.full(count, heads.REVIEW_BP),
+        "block_bp": np.full(count, heads.BLOCK_BP),
+    }
+
+
+def _held(classifier: Classifier, rows: Sequence[Row]) -> list[heads.Held]:
+    found = []
+    for row in rows:
+        plain = normalise(row.text)
+        texts = [(plain, False)]
+        if language(row) == "zh":
+            texts.append((sounded(plain), True))
+        for text, is_sound in texts:
+            reading = classifier.read(text)
+            if reading is not None:
+                group = heads.group_of(row, reading, is_sound)
+                found.append(heads.Held(row, reading, classifier.top_class(reading, group), is_sound))
+    return found
+
+
+def _write_held(path: Path, held: Sequence[heads.Held], packed: dict[str, Any], encoder: Encoder) -> None:
+    """One line a held-out row: where it comes from, what it is, what was said."""
+    judge = Classifier(encoder, packed)
+    with path.open("w", encoding="utf-8") as lines:
+        for item in held:
+            row, reading = item.row, item.reading
+            if item.is_sound:
+                continue
+            score_bp, band = judge.verdict(reading, item.group, item.top_class)
+            line = {
+                "id": row.id, "source": row.source, "lang": row.lang, "role": row.role, "label":
+                "harmful" if row.is_harmful else "benign", "category": row.category, "score": score_bp / 10_000,
+                "verdict": band.value, "class": CODES[item.top_class],
+            }  # fmt: skip
+            lines.write(json.dumps(line, ensure_ascii=False) + "\n")

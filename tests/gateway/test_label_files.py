@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The plan of a file's labels follows the policy and the settings, and a chain is never replaced or half used."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.label_files import ChainFiles, FileLabels, day_of, file_labels, manifest_signer, write_chain
+from gateway.policies import load
+from gateway.settings import Settings, SettingsError
+from labeling.c2pa_manifest import read_manifest
+from labeling.errors import LabelError
+from labeling.explicit.audio import AudioLabel
+from labeling.file import label_file
+from labeling.sniff import FileFormat
+from tests.labeling.conftest import encoded, picture
+
+RECORD = "0199a000-0000-7000-8000-000000000001"
+CODE = "001191110000MA00000AAT10001"
+NOW = 1_790_000_000.0
+
+
+def made(base: Path, keys: Path | None = None, **label: Any) -> FileLabels:
+    """The labels of a service with these settings."""
+    settings = Settings.model_validate({"label": label, "base_dir": base})
+    return file_labels(settings, load(["cn"]), CODE, keys)
+
+
+def test_the_height_comes_from_the_policy_and_the_rest_from_the_settings(tmp_path: Path) -> None:
+    """5 % of the shorter side (GB 45438-2025 clause 5.2), the operator's words and corner."""
+    labels = made(tmp_path, image_words="人工智能合成", image_corner="top-left")
+    assert (labels.image.height_bp, labels.image.words, labels.image.corner) == (500, "人工智能合成", "top-left")
+    assert labels.words == load(["cn"]).text("label.text.zh")
+    plan = labels.plan(RECORD)
+    assert (plan.label.content_producer, plan.label.produce_id, plan.explicit) == (CODE, RECORD, "required")
+
+
+@pytest.mark.parametrize("words", ["AI", "生成", "made by a machine", "SAID生成"])
+def test_words_without_both_elements_are_refused(tmp_path: Path, words: str) -> None:
+    """A label that is none would be worse than an error."""
+    with pytest.raises(SettingsError, match="label.image_words"):
+        made(tmp_path, image_words=words)
+
+
+def test_a_font_or_clip_that_is_away_or_no_clip_is_refused(tmp_path: Path) -> None:
+    """At start, not at the first picture."""
+    (tmp_path / "noise.wav").write_bytes(b"noise")
+    with pytest.raises(SettingsError, match="label.image_font"):
+        made(tmp_path, image_font="missing.ttf")
+    with pytest.raises(OSError):
+        made(tmp_path, voice_clip="missing.wav")
+    with pytest.raises(SettingsError, match="WAV"):
+        made(tmp_path, voice_clip="noise.wav")
+
+
+def test_an_interface_that_labels_sounds_needs_no_audible_label(tmp_path: Path) -> None:
+    """Article 4(2) allows either; without such an interface the label must be in the sound."""
+    audible, shown = made(tmp_path), made(tmp_path, sound="interface")
+    assert audible.audio == AudioLabel()
+    assert audible.plan_for_answer(RECORD, FileFormat.MP3, 99).explicit == "required"
+    assert (shown.audio, shown.plan_for_answer(RECORD, FileFormat.MP3, 99).explicit) == (None, "where-possible")
+    assert shown.plan_for_answer(RECORD, FileFormat.PNG, 99).explicit == "required"
+
+
+def test_a_chain_is_made_once_and_signs(tmp_path: Path) -> None:
+    """The key is its owner's alone; what is signed is trusted by whoever knows the root."""
+    assert manifest_signer(tmp_path) is None
+    assert ChainFiles.of(tmp_path).expires_at() is None
+    files = write_chain(tmp_path, "示例科技有限公司", 30, lambda: NOW)
+    assert stat.S_IMODE(files.key.stat().st_mode) == 0o400
+    assert files.expires_at() == NOW + 30 * 86_400
+    assert day_of(NOW) == "2026-09-21"
+    before = files.key.read_bytes()
+    with pytest.raises(SettingsError, match="nothing was changed"):
+        write_chain(tmp_path, "x", 30, lambda: NOW)
+    assert files.key.read_bytes() == before
+
+
+def test_a_picture_is_signed_with_the_chain(tmp_path: Path) -> None:
+    """And one in a format that holds no manifest is not signed inside an answer."""
+    import time
+
+    write_chain(tmp_path, "Example Ltd", 30, time.time)
+    labels = made(tmp_path, tmp_path)
+    done = label_file(encoded(picture(200, 200), "PNG"), labels.plan_for_answer(RECORD, FileFormat.PNG, 1 << 20))
+    root = ChainFiles.of(tmp_path).root_pem()
+    assert read_manifest(done.data, FileFormat.PNG, trust_anchors_pem=root).state == "trusted"
+    assert labels.plan_for_answer(RECORD, FileFormat.OPUS, 99).signer is None
+    assert labels.plan(RECORD).signer is labels.signer is not None
+
+
+@pytest.mark.parametrize("lost", ["key", "chain", "root"])
+def test_half_a_chain_refuses_to_start(tmp_path: Path, lost: str) -> None:
+    """Signing must not end because a file was not restored."""
+    files = write_chain(tmp_path, "Example Ltd", 30, lambda: NOW)
+    path: Path = getattr(files, lost)
+    path.unlink()
+    with pytest.raises(SettingsError, match=path.name):
+        manifest_signer(tmp_path)
+
+
+def test_damaged_chains_are_refused(tmp_path: Path) -> None:
+    """A key or a certificate that cannot be read."""
+    files = write_chain(tmp_path, "Example Ltd", 30, lambda: NOW)
+    files.key.chmod(0o600)
+    files.key.write_bytes(b"no key")
+    with pytest.raises(LabelError):
+        manifest_signer(tmp_path)
+    with pytest.raises(SettingsError, match="label:"):
+        made(tmp_path, tmp_path)
+    files.chain.chmod(0o600)
+    files.chain.write_bytes(b"no certificate")
+    with pytest.raises(SettingsError, match="no certificate"):
+        files.expires_at()
