@@ -11,7 +11,7 @@ from gateway.events import Event, Usage
 from gateway.exchange import Exchange, Outcome
 from gateway.judging import AnswerJudge
 from gateway.notices import NoticesInAnswer
-from gateway.pipeline import AnswerDuty, Stage
+from gateway.pipeline import AnswerDuty, MediaDuty, Stage
 from gateway.wires.interfaces import AnswerWriter
 
 if TYPE_CHECKING:
@@ -39,7 +39,11 @@ class AnswerChain:
         self.judge: AnswerJudge | None = None
         """The one duty that lets text out later than it took it in."""
         self._judge_at = 0
+        self._media: list[tuple[Stage, MediaDuty]] = []
         for stage in stages if exchange.is_generative else ():
+            if stage.media is not None:
+                self._media.append((stage, stage.media(house, exchange)))
+                continue
             assert stage.answer is not None
             duty = stage.answer(house, exchange)
             if duty is None:
@@ -66,6 +70,15 @@ class AnswerChain:
                 await self.judge.settled()
             except Exception as error:  # the rule of the pipeline: a broken duty stops the answer
                 self._break(self._duties[self._judge_at][0], error)
+
+    async def media(self, events: Sequence[Event]) -> Sequence[Event]:
+        """What becomes of a whole answer whose media get their labels. Raises `DutyBroken`."""
+        for stage, duty in self._media:
+            try:
+                events = await duty.label(events)
+            except Exception as error:  # the rule of the pipeline: a broken duty stops the answer
+                self._break(stage, error)
+        return events
 
     def flush(self, writer: AnswerWriter) -> bytes:
         """The bytes of what the duties still hold and may let go, where the upstream broke off."""

@@ -7,12 +7,14 @@ An error keeps `serve` from starting; a warning is for the operator to read.
 from __future__ import annotations
 
 import contextlib
+import time
 from dataclasses import dataclass
 from typing import Literal
 
 from content_filter import FilterError, TermSet
 from gateway import policies
 from gateway.house import producer, term_paths, text_labels
+from gateway.label_files import ChainFiles, day_of, file_labels
 from gateway.policies import PolicyError
 from gateway.public.document import unstated
 from gateway.settings import Settings, SettingsError, secret
@@ -44,6 +46,8 @@ def _errors(settings: Settings) -> list[Finding]:
         text_labels(settings, policy)
     except SettingsError as error:
         found.append(Finding("error", "service", str(error)))
+    with contextlib.suppress(SettingsError):  # a wrong producer was said above
+        found += _file_labels(settings, policy, producer(settings))
     try:
         TermSet.load(term_paths(settings))
     except (FilterError, OSError) as error:
@@ -58,6 +62,33 @@ def _errors(settings: Settings) -> list[Finding]:
             except SettingsError as error:
                 found.append(Finding("error", key, str(error).removeprefix(f"{key}: ")))
     return found
+
+
+def _file_labels(settings: Settings, policy: policies.Policy, producer_name: str) -> list[Finding]:
+    found = []
+    try:
+        file_labels(settings, policy, producer_name)
+    except SettingsError as error:
+        key, _, text = str(error).partition(": ")
+        found.append(Finding("error", key, text))
+    except OSError as error:
+        found.append(Finding("error", "label.voice_clip", f"cannot be read: {error.strerror}"))
+    chain = ChainFiles.of(settings.home / "keys")
+    if chain.missing:
+        names = ", ".join(path.name for path in chain.missing)
+        found.append(Finding("error", "keys", f"{names} missing beside the rest of the C2PA chain; restore it"))
+        return found
+    try:
+        ends_at = chain.expires_at()
+    except SettingsError as error:
+        return [*found, Finding("error", "keys", str(error))]
+    if ends_at is not None and ends_at - time.time() < _RENEW_BEFORE_S:
+        text = f"the C2PA certificate ends on {day_of(ends_at)}; after it no picture and no sound leaves: renew it"
+        found.append(Finding("warning", "keys", text))
+    return found
+
+
+_RENEW_BEFORE_S = 30 * 86_400
 
 
 def _warnings(settings: Settings) -> list[Finding]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: `dutybound init | serve | config | audit | keys | token | version`.
+"""The command line: `dutybound init | serve | config | audit | keys | label | token | version`.
 
 Exit status 0: done, and everything holds. 1: it does not hold. 2: it could not be done, and standard error says why.
 """
@@ -20,9 +20,11 @@ import typer
 from audit_log import AuditError, verify_home
 from complaints import ComplaintError
 from content_filter import FilterError
-from gateway import __version__
+from gateway import __version__, label_command
 from gateway.check import findings
 from gateway.home import Home, HomeError
+from gateway.label_files import day_of
+from gateway.label_grants import new_grant
 from gateway.operator.tokens import Role, TokenError, TokenStore
 from gateway.policies import PolicyError
 from gateway.settings import CONFIG_NAME, Settings, SettingsError, effective, load
@@ -40,10 +42,12 @@ config_app = typer.Typer(no_args_is_help=True, help="The settings: test, show, d
 audit_app = typer.Typer(no_args_is_help=True, help="The audit log.")
 token_app = typer.Typer(no_args_is_help=True, help="Tokens for the operator listener.")
 keys_app = typer.Typer(no_args_is_help=True, help="Keys of the data folder.")
+label_app = typer.Typer(no_args_is_help=True, help="Labels on files: put them on, read them.")
 app.add_typer(config_app, name="config")
 app.add_typer(audit_app, name="audit")
 app.add_typer(token_app, name="token")
 app.add_typer(keys_app, name="keys")
+app.add_typer(label_app, name="label")
 
 _DEFAULT_HOME = "dutybound-home"
 
@@ -182,6 +186,93 @@ def audit_verify(home: HomeOption = Path(_DEFAULT_HOME), as_json: JsonOption = F
 def keys_show(home: HomeOption = Path(_DEFAULT_HOME)) -> None:
     """Print the log's verifier key (vkey) as the last word."""
     typer.echo((Home.open(home).audit / "log.vkey").read_text().strip())
+
+
+@keys_app.command("new")
+@_refusing
+def keys_new(
+    c2pa: Annotated[bool, typer.Option("--c2pa", help="A chain of your own for Content Credentials.")] = False,
+    days: Annotated[int, typer.Option(help="Days until its certificate ends.")] = 3_650,
+    config: ConfigOption = None,
+    home: HomeOption = Path(_DEFAULT_HOME),
+) -> None:
+    """Make keys. Never replaces any; a running server uses them after its next start."""
+    if not c2pa:
+        raise SettingsError("name the kind of key: --c2pa")
+    made = label_command.make_chain(Home.open(home), load(config, home).service.provider, days, time.time)
+    typer.echo(f"made {made['key']} and {made['chain']}; the certificate ends on {made['expires']}")
+    typer.echo("the root, for those who check your files:")
+    typer.echo(made["root"])
+
+
+@label_app.command("add")
+@_refusing
+def label_add(
+    file: Annotated[Path, typer.Argument(help="The file to label.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where the labelled file goes; must not exist.")],
+    record: Annotated[str, typer.Option(help="Id of the record that the labels name; without it a new id.")] = "",
+    no_explicit: Annotated[
+        bool, typer.Option("--no-explicit", help="Leave the visible label out, by --grant.")
+    ] = False,
+    grant: Annotated[str, typer.Option(help="Id of the grant, from `label grant`.")] = "",
+    explicit_present: Annotated[
+        bool, typer.Option("--explicit-present", help="The file shows its label already: hidden labels only.")
+    ] = False,
+    config: ConfigOption = None,
+    home: HomeOption = Path(_DEFAULT_HOME),
+    as_json: JsonOption = False,
+) -> None:
+    """Put all labels on a file: visible or audible, hidden, and signed where the data folder has a chain."""
+    made = label_command.add(
+        *(file, out, load(config, home), home),
+        record=record,
+        without_explicit=no_explicit,
+        grant=grant,
+        is_shown=explicit_present,
+        clock=time.time,
+    )
+    if as_json:
+        _print_json(made)
+        return
+    for step in made["steps"]:
+        typer.echo(f"{step['step']}: {step['outcome']}, {step['detail']}")
+    typer.echo(f"labelled {made['out']}, record {made['record']}")
+
+
+@label_app.command("inspect")
+@_refusing
+def label_inspect(
+    file: Annotated[Path, typer.Argument(help="The file to read.")],
+    config: ConfigOption = None,
+    home: HomeOption = Path(_DEFAULT_HOME),
+    as_json: JsonOption = False,
+) -> None:
+    """Say which labels a file carries. Exit status 0: labelled, all rules met. 1: not. 2: it could not be read."""
+    found, status = label_command.inspect(file, load(config, home), home)
+    if as_json:
+        _print_json(found)
+    else:
+        for line in label_command.said(found):
+            typer.echo(line)
+    if status:
+        raise typer.Exit(status)
+
+
+@label_app.command("grant")
+@_refusing
+def label_grant(
+    recipient: Annotated[str, typer.Option(help="Who asked for files without a visible label.")],
+    agreement: Annotated[str, typer.Option(help="Version of the user agreement that fixes their own duty to label.")],
+    reason: Annotated[str, typer.Option(help="What they asked it for.")],
+    days: Annotated[int, typer.Option(help="Days until it ends.")] = 30,
+    home: HomeOption = Path(_DEFAULT_HOME),
+) -> None:
+    """Record a grant to leave the visible label out, and print its id as the last word. The hidden label stays."""
+    made = new_grant(
+        Home.open(home), recipient=recipient, agreement=agreement, reason=reason, days=days, clock=time.time
+    )
+    typer.echo(f"recorded; it ends on {day_of(made.expires_at)}")
+    typer.echo(made.id)
 
 
 @token_app.command("new")

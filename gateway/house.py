@@ -28,6 +28,8 @@ from gateway.entropy import Entropy
 from gateway.home import Home
 from gateway.identity import Identifier
 from gateway.judging import Judging, Release
+from gateway.label_files import file_labels
+from gateway.media_labels import MediaLabels
 from gateway.metrics import Meters
 from gateway.minors import MinorsDuty
 from gateway.operator.tokens import TokenStore
@@ -64,6 +66,8 @@ class House:
         self.entropy = Entropy()
         self.policy = policy = policies.load(settings.policy.use)
         self.labels: TextLabels = text_labels(settings, policy)
+        files = file_labels(settings, policy, self.labels.producer, home.path / "keys")
+        self.media: MediaLabels = MediaLabels(files, settings.label.file_threads, settings.limits.answer_body_bytes)
         self.filter: FilterHandle = FilterHandle(ContentFilter(TermSet.load(term_paths(settings))))
         check = settings.content_filter.check
         self.judging: Judging | None = None
@@ -87,7 +91,7 @@ class House:
         self.minors: MinorsDuty = MinorsDuty(
             policy, self.state, clock, settings.minors.education, settings.minors.idle_gap_s
         )
-        self.meters = Meters(home.metrics, version=__version__)
+        self.meters: Meters = Meters(home.metrics, version=__version__)
         for stage in WAY:  # an alert on the rate needs each series before its first error
             self.meters.duty_errors.inc(stage.key, stage.on_error.value, by=0.0)
         self.incidents = IncidentStore(home.incidents)
@@ -108,6 +112,7 @@ class House:
     async def close(self) -> None:
         """Give everything back."""
         await self.upstream.close()
+        await self.media.close()
         if self.judging is not None:
             await self.judging.check.close()
         await self.identifier.close()

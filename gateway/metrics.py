@@ -316,7 +316,7 @@ class Meters:
             else:
                 self.decisions.inc(*series)
             if action is Action.LABEL:
-                self.labels_applied.inc("explicit", "text")
+                self.labels_applied.inc("explicit", decision.reason)
             elif action is Action.REFUSE and decision.duty == "minors":
                 self.minors_refusals.inc(decision.reason)
         if exchange.label is not None and outcome in _LABELLED:

@@ -19,6 +19,7 @@ from gateway.events import Event
 from gateway.exchange import Exchange
 from gateway.filtering import AnswerFilter, PromptFilter
 from gateway.judging import AnswerJudge, PromptJudge
+from gateway.media_labels import LabelMedia
 from gateway.notices import NoticesInAnswer
 from gateway.text_labels import LabelAnswer
 
@@ -70,11 +71,20 @@ class AnswerDuty(Protocol):
         ...
 
 
+class MediaDuty(Protocol):
+    """A duty on the media of one plain answer, once it is whole. It takes its time off the event loop."""
+
+    async def label(self, events: Sequence[Event]) -> Sequence[Event]:
+        """What becomes of `events`; anything that it raises breaks the stage."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One step of the way. `request` makes the duty once for the house, `answer` makes it for each exchange.
+    """One step of the way. `request` makes the duty once for the house, `answer` and `media` for each exchange.
 
-    `answer` gives None where the settings leave the stage out.
+    `answer` gives None where the settings leave the stage out. `media` sees plain answers only: a stream's media are
+    not served, because a label stands in the whole.
     """
 
     name: str
@@ -83,6 +93,7 @@ class Stage:
     on_error: FailureRule
     request: Callable[[House], RequestDuty] | None = None
     answer: Callable[[House, Exchange], AnswerDuty | None] | None = None
+    media: Callable[[House, Exchange], MediaDuty] | None = None
 
     @property
     def key(self) -> str:
@@ -156,6 +167,14 @@ WAY: tuple[Stage, ...] = (
         "first-contact notice at the head, words for a stopped answer at the end",
         FailureRule.STOP,
         answer=lambda house, exchange: NoticesInAnswer(exchange),
+    ),
+    Stage(
+        "label media",
+        Side.ANSWER,
+        "visible or audible label, seven-key object and signed manifest in the pictures and sounds of a plain answer, "
+        "read back; what cannot get them, and media in streams, do not leave",
+        FailureRule.STOP,
+        media=lambda house, exchange: LabelMedia(exchange, house.media, house.meters),
     ),
     Stage(
         "record",

@@ -19,6 +19,7 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from audit_log import AuditError, new_record_id
+from content_filter import Outcome as Finding
 from gateway.answer_chain import AnswerChain, DutyBroken
 from gateway.decisions import Action, Decision, Refusal, Verdict
 from gateway.events import Event
@@ -30,6 +31,7 @@ from gateway.state import StateError
 from gateway.streaming import StreamedAnswer, failure_of
 from gateway.upstream import UpstreamAnswer, UpstreamFailure
 from gateway.wires.interfaces import BadAnswer, BadRequest, Wire
+from gateway.wires.json_text import clean, loads_event, strings
 
 if TYPE_CHECKING:
     from gateway.house import House
@@ -125,7 +127,7 @@ class _Passage:
         self.is_begun = False
         """Whether a byte of the answer has left."""
         self.closed = False
-        """Whether the record that ends the exchange is durable."""
+        """Whether the record that ends the exchange was given to the log: it is written once, and to its end."""
 
     async def walk(self) -> None:
         """The whole way. Never raises for what a client or an upstream does."""
@@ -143,9 +145,10 @@ class _Passage:
         except _Abandoned:
             exchange.outcome = Outcome.CLIENT_GONE
             await self._close_late()
-        except AuditError as error:
+        except Exception as error:
             # Without a record there is no answer; what was begun ends without its last event.
-            log.error("record_not_durable", record=exchange.record_id, reason=str(error))
+            reason = str(error) if isinstance(error, AuditError) else type(error).__name__
+            log.error("record_not_durable", record=exchange.record_id, reason=reason)
             self.house.meters.audit_failures.inc()
             exchange.outcome = Outcome.FAILED
             await self._say_unrecorded()
@@ -187,9 +190,25 @@ class _Passage:
             exchange.outcome = Outcome.UPSTREAM_FAILED
             await self._whole(failure.status, wire.error(failure.status, failure.code, failure.message))
         except DutyBroken:
+            await self._end_broken()
+        except (AuditError, _Abandoned):
+            raise
+        except Exception as error:  # what no rule names is broken as well: a codec, a counter
+            log.error("exchange_broken", record=exchange.record_id, error=type(error).__name__, exc_info=error)
+            await self._end_broken()
+
+    async def _end_broken(self) -> None:
+        """The end of an answer of which a part of ours broke: an error where nothing was sent, else the wire's words."""
+        exchange = self.exchange
+        message = MESSAGES["duty_failed"][language_of_prompt(exchange)]
+        if not self.is_begun:
             exchange.outcome = Outcome.FAILED
-            message = MESSAGES["duty_failed"][language_of_prompt(exchange)]
-            await self._whole(503, wire.error(503, "duty_failed", message))
+            await self._whole(503, self.wire.error(503, "duty_failed", message))
+        elif not self.closed:
+            exchange.outcome = Outcome.FAILED
+            await self._close()
+            body = self.wire.writer(exchange).broken("duty_failed", message)
+            await self.send({"type": "http.response.body", "body": body})
 
     # The request.
 
@@ -291,13 +310,18 @@ class _Passage:
         exchange = self.exchange
         exchange.outcome = Outcome.UPSTREAM_REFUSED
         status = exchange.upstream_status if exchange.upstream_status >= 400 else 502
-        is_clean = content_type.endswith("json") and (
-            exchange.filter is None
-            or exchange.filter.check_text(body.decode("utf-8", "replace"), "answer").verdict.value in ("pass", "flag")
-        )
-        if not is_clean:
+        if not (content_type.endswith("json") and self._may_leave(body)):
             body = self.wire.error(status, "upstream_error", "The model behind this service refused the request.")
         await self._whole(status, body, upstream_headers=headers)
+
+    def _may_leave(self, body: bytes) -> bool:
+        """Whether a JSON document says nothing that an answer may not say; its texts count, not how they are spelt."""
+        try:
+            texts = [clean(text) for _, text in strings(loads_event(body), "")]
+        except ValueError:
+            return False
+        current = self.exchange.filter
+        return current is None or current.check_texts(texts, "answer")[1].verdict in (Finding.PASS, Finding.FLAG)
 
     async def _plain(self, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
         exchange, house = self.exchange, self.house
@@ -318,7 +342,7 @@ class _Passage:
             reader = self.wire.reader(exchange.prompt, house.settings.limits.event_bytes)
             events = chain.through([*reader.feed(body), *reader.close()])
             await chain.settled()
-            out = writer.write([*events, *late])
+            out = writer.write(await chain.media([*events, *late]))
         except BadAnswer as error:
             raise failure_of(error) from None
         finally:
@@ -357,13 +381,8 @@ class _Passage:
         return AnswerChain(self.house, self.exchange, self.runner.answer_stages, self._broken)
 
     def _decided(self, chain: AnswerChain) -> None:
-        meters = self.house.meters
         for decision in chain.decisions():
             self.exchange.decide(decision)
-            if decision.action is Action.LABEL:
-                meters.labels_applied.inc("explicit", decision.reason)
-        if self.exchange.label is not None:
-            meters.labels_applied.inc("implicit", "text")
 
     # What leaves.
 
@@ -402,7 +421,7 @@ class _Passage:
         if self.is_begun:
             return
         assert self.opening is not None
-        await self.opening
+        await asyncio.shield(self.opening)  # a client that leaves now takes nothing back: the record is closed later
         self.is_begun = True
         self.exchange.status = 200
         self.exchange.first_byte_at = self.house.clock()
@@ -414,11 +433,17 @@ class _Passage:
     async def _close(self) -> None:
         if self.closed:
             return
+        if self.hang_up is not None:
+            self.hang_up.stop()  # the record says how it ended; whoever leaves from here on changes nothing
         opening = self.opening
         if opening is not None:
-            await opening
-        await self.house.recorder.closed(self.exchange, was_opened=opening is not None)
+            await asyncio.shield(opening)
         self.closed = True
+        try:
+            await self.house.recorder.closed(self.exchange, was_opened=opening is not None)
+        except Exception:
+            self.closed = False
+            raise
 
     async def _close_late(self) -> None:
         """The record of an exchange whose task was cancelled; it is written to its end whatever happens meanwhile."""

@@ -159,9 +159,19 @@ class Minors(Section):
 
 
 class Label(Section):
-    """Explicit labels on text: where, and whether the provider's own interface shows them all the time."""
+    """Explicit labels: where they stand in text, and how files show or sound them.
+
+    `sound` is `audible` (the rhythm, or `voice_clip`, in every sound; formats that cannot hold it are refused) or
+    `interface` (your own interface says beside the sound, all the time, that it is machine-made).
+    """
 
     position: Literal["policy", "start", "end", "both"] = "policy"
+    image_words: str = "AI生成"
+    image_corner: Literal["bottom-right", "bottom-left", "top-right", "top-left"] = "bottom-right"
+    image_font: str = ""
+    sound: Literal["audible", "interface"] = "audible"
+    voice_clip: str = ""
+    file_threads: Annotated[int, Field(ge=1, le=64)] = 2
 
 
 class Redis(Section):
@@ -267,6 +277,10 @@ def load(config: Path | None, home: Path, flags: Mapping[str, Any] | None = None
     path = config if config is not None else home / CONFIG_NAME
     if config is not None and not path.is_file():
         raise SettingsError(f"no configuration file at {path}; write one or run `dutybound init --home DIR`")
+    unknown = _unknown_variables()
+    if unknown:
+        lines = "\n  ".join(f"{name}: unknown key" for name in unknown)
+        raise SettingsError(f"configuration refused, in the environment:\n  {lines}")
     _config_file = path if path.is_file() else None
     base_dir = (path.parent if _config_file else home).resolve()
     try:
@@ -277,6 +291,15 @@ def load(config: Path | None, home: Path, flags: Mapping[str, Any] | None = None
         raise SettingsError(f"{path}: {error}") from None
     finally:
         _config_file = None
+
+
+def _unknown_variables() -> list[str]:
+    """Variables that look like settings and belong to no section; what is wrong inside a section is found with it."""
+    prefix, delimiter = "DUTYBOUND_", "__"
+    names = (name for name in os.environ if name.upper().startswith(prefix) and delimiter in name)
+    return sorted(
+        name for name in names if name[len(prefix) :].partition(delimiter)[0].lower() not in _Sources.model_fields
+    )
 
 
 def _explain(error: ValidationError) -> str:
@@ -301,13 +324,14 @@ def secret(variable: str, purpose: str) -> SecretStr:
 def effective(settings: Settings) -> dict[str, Any]:
     """The effective tree for people, with credentials inside URLs masked."""
     tree: dict[str, Any] = settings.model_dump(mode="json")
-    tree["redis"]["url"] = _masked(tree["redis"]["url"])
-    tree["upstream"]["url"] = _masked(tree["upstream"]["url"])
-    return tree
+    return {key: _masked(value) for key, value in tree.items()}
 
 
-def _masked(url: str) -> str:
-    scheme, separator, rest = url.partition("://")
-    if not separator or "@" not in rest:
-        return url
-    return f"{scheme}://***@{rest.rpartition('@')[2]}"
+def _masked(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _masked(item) for key, item in value.items()}
+    if isinstance(value, str):
+        scheme, separator, rest = value.partition("://")
+        if separator and "@" in rest:
+            return f"{scheme}://***@{rest.rpartition('@')[2]}"
+    return value

@@ -90,7 +90,11 @@ class StreamedAnswer:
     async def _read(self) -> None:
         exchange, house = self._exchange, self._house
         touch_at = house.clock() + house.minors.touch_every_s
+        size, most = 0, house.settings.limits.answer_body_bytes
         async for data in self._answer.chunks():
+            size += len(data)
+            if size > most:
+                raise UpstreamFailure("upstream_too_large", 502)
             if house.recorder.keeps_bodies:
                 exchange.kept.append(data)
             await self._pass(self._reader.feed(data))

@@ -26,7 +26,7 @@ class TextLabels:
 
     def __init__(self, words: TextLabel, position: str, producer: str) -> None:
         self._words = words
-        self._producer = producer
+        self.producer = producer
         starts, ends = position in ("start", "both"), position in ("end", "both")
         self._labelers = {
             language: TextLabeler(text if starts else None, text if ends else None)
@@ -35,7 +35,7 @@ class TextLabels:
 
     def envelope(self, record_id: str) -> dict[str, str]:
         """The seven-key object of an answer."""
-        return AigcLabel("1", self._producer, record_id).as_dict()
+        return AigcLabel("1", self.producer, record_id).as_dict()
 
     def labeler(self, text: str) -> TextLabeler:
         """The labeler for the language that `text` begins in."""

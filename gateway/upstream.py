@@ -8,6 +8,7 @@ otherwise. The upstream's own error answers are answers, not failures.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
 from collections.abc import AsyncIterator, Iterable
@@ -15,6 +16,7 @@ from contextlib import asynccontextmanager
 from urllib.parse import unquote_plus
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -66,7 +68,8 @@ _MESSAGES = {
     "upstream_incomplete": "The model behind this service broke off its answer. Try again.",
     "upstream_invalid": "The model behind this service sent an answer that cannot be read. Try again later.",
     "upstream_too_large": "The model behind this service sent more than this gateway accepts.",
-    "unlabelled_media": "Pictures, sound and film are not served until their labels are configured. Ask for text.",
+    "unlabelled_media": "The answer holds a file that cannot carry its labels here, so it does not leave. Ask for pictures "
+    "inside the answer (b64_json) as PNG, JPEG or WebP, for sound as WAV, and for both without streaming.",
 }
 
 
@@ -75,12 +78,9 @@ class UpstreamAnswer:
 
     __slots__ = ("_response", "status")
 
-    def __init__(self, response: aiohttp.ClientResponse, idle_s: float) -> None:
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
         self.status = response.status
-        connection = response.connection
-        if connection is not None and connection.protocol is not None:
-            connection.protocol.read_timeout = idle_s
 
     @property
     def content_type(self) -> str:
@@ -125,6 +125,11 @@ class UpstreamAnswer:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+def _break_off(content: aiohttp.StreamReader) -> None:
+    if not content.is_eof() and content.exception() is None:
+        content.set_exception(aiohttp.ClientPayloadError("the connection was lost"))
+
+
 def _without(path: str, parameter: str) -> str:
     """`path` without the query parameter `parameter`."""
     path, _, query = path.partition("?")
@@ -139,6 +144,8 @@ class Upstream:
         base = settings.url.rstrip("/")
         self._base = base.removesuffix("/v1")
         self._urls: dict[str, URL] = {}
+        self._reading: dict[ResponseHandler, aiohttp.StreamReader] = {}
+        """What each open connection reads, or read last."""
         self._idle_s = settings.idle_timeout_s
         self._key = ""
         if settings.api_key_env:
@@ -160,6 +167,28 @@ class Upstream:
     async def close(self) -> None:
         """Close all connections."""
         await self._session.close()
+
+    def _watch(self, response: aiohttp.ClientResponse) -> None:
+        """From here on the answer may stand still for so long only, and ends where its connection is lost.
+
+        aiohttp closes a connection whose chunks are broken, but does not tell whoever reads from it.
+        """
+        protocol = response.connection.protocol if response.connection is not None else None
+        if protocol is None:
+            return
+        protocol.read_timeout = self._idle_s
+        if protocol not in self._reading:
+            closed = protocol.closed
+            if closed is None:
+                _break_off(response.content)
+                return
+            closed.add_done_callback(lambda closed: self._lost(protocol, closed))
+        self._reading[protocol] = response.content
+
+    def _lost(self, protocol: ResponseHandler, closed: asyncio.Future[None]) -> None:
+        if not closed.cancelled():
+            closed.exception()  # looked at, so that nobody misses it
+        _break_off(self._reading.pop(protocol))
 
     def forwarded(self, headers: Iterable[tuple[bytes, bytes]], key_header: str = "authorization") -> CIMultiDict[str]:
         """The client's headers as the model gets them: none of ours, none of this hop's. Where the gateway has a key of
@@ -199,7 +228,8 @@ class Upstream:
             raise UpstreamFailure("upstream_timeout", 504) from None
         except (aiohttp.ClientError, OSError, ValueError):
             raise UpstreamFailure("upstream_unreachable", 502) from None
-        answer = UpstreamAnswer(response, self._idle_s)
+        self._watch(response)
+        answer = UpstreamAnswer(response)
         try:
             yield answer
         finally:

@@ -32,15 +32,30 @@ _TEXT = Lane(0, Channel.ANSWER)
 THINKING = Lane(0, Channel.REASONING)
 _NOT_TEXT = frozenset(
     {
-        "type", "id", "role", "model", "index", "tool_use_id", "file_id", "signature", "encrypted_content",
-        "encrypted_index", "encrypted_stdout", "cache_control", "usage", "stop_reason", "expires_at", "media_type",
+        "type", "id", "tool_use_id", "file_id", "media_type", "signature", "encrypted_content", "encrypted_index",
+        "encrypted_stdout",
     }
 )  # fmt: skip
-"""Members that name things or are opaque to everybody but the model's provider."""
+"""Members of results that name things or are opaque to everybody but the model's provider. In a tool's input the same
+names are the tool's own, and what stands there is text."""
 _KNOWN_TEXT = frozenset({"type", "text", "citations"})
 _KNOWN_THINKING = frozenset({"type", "thinking", "signature"})
-_KNOWN_EVENT = frozenset({"type", "index", "delta", "content_block"})
-_EVENT_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_EVENT_FIELDS = {
+    "message_start": frozenset({"type", "message"}),
+    "content_block_start": frozenset({"type", "index", "content_block"}),
+    "content_block_delta": frozenset({"type", "index", "delta"}),
+    "content_block_stop": frozenset({"type", "index"}),
+    "message_delta": frozenset({"type", "delta", "usage"}),
+}
+"""The members of each event that are read by name; strings of all others are looked at like any text."""
+_ONLY_TYPE = frozenset({"type"})
+_BLOCK_NAMES = frozenset({"id", "tool_use_id", "file_id", "cache_control"})
+_TEXT_DELTAS = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
+_TOLD = frozenset({"type", "id", "role", "model", "usage", "stop_reason"})
+"""The members of a message that name things or count."""
+_OPAQUE = frozenset({"type", "signature", "encrypted_content", "encrypted_index", "encrypted_stdout"})
+_WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+"""What an event or a reason may be called: they pass as they are, so they can be no text."""
 
 
 def _index_of(tree: Mapping[str, Any]) -> int:
@@ -62,8 +77,8 @@ class _MessageTexts(TextFinder):
         citations = block.get("citations")
         if citations:
             yield self.about(frame, block, "citations")
-        text = block.get("text")
-        if isinstance(text, str) and text:
+        text = _string(block, "text")
+        if text:
             yield from self.text(frame, _TEXT, block, "text", text, path)
         if not block.keys() <= _KNOWN_TEXT:
             yield from self.others(frame, block, _KNOWN_TEXT)
@@ -75,8 +90,8 @@ class _MessageTexts(TextFinder):
 
     def thinking_block(self, frame: Frame, block: dict[str, Any], path: Path) -> Iterator[Event]:
         """A thinking block, or the beginning of one; a redacted one has no text."""
-        thinking = block.get("thinking")
-        if isinstance(thinking, str) and thinking:
+        thinking = _string(block, "thinking")
+        if thinking:
             yield from self.text(frame, THINKING, block, "thinking", thinking, path)
         if not block.keys() <= _KNOWN_THINKING:
             yield from self.others(frame, block, _KNOWN_THINKING)
@@ -85,22 +100,23 @@ class _MessageTexts(TextFinder):
         """A block that comes whole: a tool call's name and input, results, kinds that this codec does not know."""
         whole = WholeTexts(frame)
         yield from whole.add(block, "name", is_name=True)
-        yield from whole.add(block, "input", _NOT_TEXT)
+        yield from whole.add(block, "input")
         read = {"name", "input", "data"} if block.get("type") == "redacted_thinking" else {"name", "input"}
-        for key in block:
-            if key not in read and key not in _NOT_TEXT:
-                yield from whole.add(block, key, _NOT_TEXT)
+        yield from self.members(whole, block, _BLOCK_NAMES | read)
         yield from whole.end()
 
     def others(self, frame: Frame, tree: dict[str, Any], known: frozenset[str]) -> Iterator[Event]:
-        """The strings of members that this codec does not know, and of known ones that say something."""
-        if tree.keys() <= known:
-            return
-        whole = WholeTexts(frame)
+        """The strings of all members but `known`, whole."""
+        if not tree.keys() <= known:
+            whole = WholeTexts(frame)
+            yield from self.members(whole, tree, known)
+            yield from whole.end()
+
+    def members(self, whole: WholeTexts, tree: dict[str, Any], known: frozenset[str]) -> Iterator[Event]:
+        """The same, among the whole texts of `whole`. What is named like an opaque member is opaque."""
         for key in tree:
-            if key not in known and key not in _NOT_TEXT:
+            if key not in known and key not in _OPAQUE:
                 yield from whole.add(tree, key, _NOT_TEXT)
-        yield from whole.end()
 
     def usage(self, usage: Any) -> Iterator[Usage]:
         """Counts are cumulative; what one event leaves out an earlier one has said."""
@@ -114,6 +130,24 @@ class _MessageTexts(TextFinder):
         for container, key, text, at in unknown_texts(delta, (), _NOT_TEXT):
             lane = self._lanes.other(0, (kind, *at))
             yield from self.text(frame, lane, container, key, text, (At(index), kind, *at))
+
+
+def _string(container: Mapping[str, Any], key: str) -> str:
+    """The text `container[key]`, empty where there is none. Raises `BadAnswer` for what is no text."""
+    value = container.get(key)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise BadAnswer("bad_text")
+    return value
+
+
+def _reason(container: Mapping[str, Any]) -> str:
+    """Why the message ended, empty where it has not."""
+    reason = _string(container, "stop_reason")
+    if reason and _WORD.fullmatch(reason) is None:
+        raise BadAnswer("bad_reason")
+    return reason
 
 
 def _tokens(usage: Mapping[str, Any], key: str, before: int) -> int:
@@ -182,10 +216,10 @@ class StreamReader:
         elif kind == "error":
             self._has_failed = True
             return
-        elif not isinstance(kind, str) or _EVENT_NAME.fullmatch(kind) is None:
+        elif not isinstance(kind, str) or _WORD.fullmatch(kind) is None:
             raise BadAnswer("bad_type")
         else:
-            events += self._texts.others(frame, tree, _KNOWN_EVENT - {"delta", "content_block"})
+            events += self._texts.others(frame, tree, _ONLY_TYPE)
         if not frame.parts and frame is not self._stop:
             events.append(Opaque(frame))
         if self._is_done:
@@ -196,7 +230,11 @@ class StreamReader:
         if self._has_begun or not isinstance(message, dict):
             raise BadAnswer("bad_order" if self._has_begun else "bad_message")
         self._has_begun = True
-        yield from self._texts.others(frame, message, _NOT_TEXT)
+        whole = WholeTexts(frame)
+        yield from self._texts.members(whole, message, _TOLD)
+        yield from self._texts.members(whole, tree, _EVENT_FIELDS["message_start"])
+        yield from whole.end()
+        _reason(message)
         yield from self._texts.usage(message.get("usage"))
 
     def _block_start(self, frame: Frame, tree: dict[str, Any]) -> Iterator[Event]:
@@ -214,12 +252,13 @@ class StreamReader:
                 self._stop = None
             yield Attached(_TEXT, (), Attachment(frame, {}, "", None))
             yield from self._texts.text_block(frame, block, (At(index), "text_delta", "text"))
-            return
-        yield from self._end_text()
-        if self._kind == "thinking":
-            yield from self._texts.thinking_block(frame, block, (At(index), "thinking_delta", "thinking"))
         else:
-            yield from self._texts.other_block(frame, block)
+            yield from self._end_text()
+            if self._kind == "thinking":
+                yield from self._texts.thinking_block(frame, block, (At(index), "thinking_delta", "thinking"))
+            else:
+                yield from self._texts.other_block(frame, block)
+        yield from self._texts.others(frame, tree, _EVENT_FIELDS["content_block_start"])
 
     def _delta(self, frame: Frame, tree: dict[str, Any]) -> Iterator[Event]:
         index, delta = _index_of(tree), tree.get("delta")
@@ -228,40 +267,43 @@ class StreamReader:
         if index != self._open:
             raise BadAnswer("bad_order")
         kind = delta.get("type")
-        known = 2
-        if kind == "text_delta" and self._kind == "text":
-            text = delta.get("text")
-            if isinstance(text, str):
-                yield from self._texts.text(frame, _TEXT, delta, "text", text, (At(index), "text_delta", "text"))
-        elif kind == "thinking_delta" and self._kind == "thinking":
-            text = delta.get("thinking")
-            if isinstance(text, str):
-                yield from self._texts.text(frame, THINKING, delta, "thinking", text, (At(index), kind, "thinking"))
-        elif kind == "signature_delta" and self._kind == "thinking":
-            yield Attached(THINKING, (), Attachment(frame, delta, "signature", delta.get("signature")))
-        elif kind == "input_json_delta" and self._kind not in ("text", "thinking"):
-            text = delta.get("partial_json")
-            if isinstance(text, str) and text:
-                lane = Lane(0, Channel.TOOL_ARGUMENTS, index)
-                yield from self._texts.text(frame, lane, delta, "partial_json", text, (At(index), kind, "partial_json"))
-        elif kind == "citations_delta" and isinstance(delta.get("citation"), dict):
-            yield self._texts.about(frame, delta, "citation")
-        elif not isinstance(kind, str) or kind in ("text_delta", "thinking_delta", "input_json_delta"):
+        if not isinstance(kind, str):
             raise BadAnswer("bad_delta")
+        field = _TEXT_DELTAS.get(kind)
+        if field is not None:
+            lane = self._lane(kind, index)
+            text = _string(delta, field)
+            if text:
+                yield from self._texts.text(frame, lane, delta, field, text, (At(index), kind, field))
+        elif kind == "signature_delta" and self._kind == "thinking":
+            field = "signature"
+            yield Attached(THINKING, (), Attachment(frame, delta, field, _string(delta, field)))
+        elif kind == "citations_delta" and isinstance(delta.get("citation"), dict):
+            field = "citation"
+            yield self._texts.about(frame, delta, field)
         else:
-            known = len(delta)
             yield from self._texts.unknown_delta(frame, delta, index, kind)
-        if len(delta) > known:
-            yield from self._texts.others(frame, delta, _DELTA_FIELDS)
+        if field is not None and len(delta) > 2:
+            yield from self._texts.others(frame, delta, frozenset({"type", field}))
         if len(tree) > 3:
-            yield from self._texts.others(frame, tree, _KNOWN_EVENT)
+            yield from self._texts.others(frame, tree, _EVENT_FIELDS["content_block_delta"])
+
+    def _lane(self, kind: str, index: int) -> Lane:
+        """The lane of a delta of text. Raises `BadAnswer` where the open block has no such text."""
+        if kind == "input_json_delta":
+            if self._kind in ("text", "thinking"):
+                raise BadAnswer("bad_delta")
+            return Lane(0, Channel.TOOL_ARGUMENTS, index)
+        if kind != f"{self._kind}_delta":
+            raise BadAnswer("bad_delta")
+        return _TEXT if kind == "text_delta" else THINKING
 
     def _block_stop(self, frame: Frame, tree: dict[str, Any]) -> Iterator[Event]:
         index = _index_of(tree)
         if index != self._open:
             raise BadAnswer("bad_order")
         self._open = -1
-        if not tree.keys() <= _KNOWN_EVENT:
+        if len(tree) > 2:
             # Nothing is said in a stop; members that nobody knows could not wait with it.
             frame.raw = b""
             for key in tree.keys() - {"type", "index"}:
@@ -285,14 +327,12 @@ class StreamReader:
             raise BadAnswer("bad_order")
         yield from self._end_text()
         whole = WholeTexts(frame)
-        for container in (delta, tree):
-            for key in container:
-                if key not in _NOT_TEXT and key not in _KNOWN_EVENT:
-                    yield from whole.add(container, key, _NOT_TEXT)
+        yield from self._texts.members(whole, delta, frozenset({"stop_reason"}))
+        yield from self._texts.members(whole, tree, _EVENT_FIELDS["message_delta"])
         yield from whole.end()
-        reason = delta.get("stop_reason")
-        if reason is not None:
-            yield Finish(0, str(reason), Ending(frame, delta, "stop_reason", reason))
+        reason = _reason(delta)
+        if reason:
+            yield Finish(0, reason, Ending(frame, delta, "stop_reason", reason))
         yield from self._texts.usage(tree.get("usage"))
 
     def _message_stop(self, frame: Frame, tree: dict[str, Any]) -> Iterator[Event]:
@@ -300,10 +340,7 @@ class StreamReader:
             raise BadAnswer("bad_order")
         yield from self._end_text()
         self._is_done = True
-        yield from self._texts.others(frame, tree, _KNOWN_EVENT)
-
-
-_DELTA_FIELDS = frozenset({"type", "text", "thinking", "signature", "partial_json", "citation"})
+        yield from self._texts.others(frame, tree, _ONLY_TYPE)
 
 
 class MessageReader:
@@ -348,7 +385,8 @@ class MessageReader:
             else:
                 yield from self._texts.other_block(frame, block)
         yield from self._texts.close(0)
-        yield from self._texts.others(frame, tree, _NOT_TEXT | {"content"})
+        yield from self._texts.others(frame, tree, _TOLD | {"content"})
         yield from self._texts.usage(tree.get("usage"))
-        yield Finish(0, str(tree.get("stop_reason")), Ending(frame, tree, "stop_reason", tree.get("stop_reason")))
-        yield End(tree)
+        reason = _reason(tree)
+        yield Finish(0, reason, Ending(frame, tree, "stop_reason", reason))
+        yield End(frame)

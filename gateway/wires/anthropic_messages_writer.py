@@ -18,7 +18,7 @@ from gateway.wires.anthropic_errors import error_object
 from gateway.wires.anthropic_messages_answer import THINKING
 from gateway.wires.frames import At, Attachment, Frame, Path, Slot, built
 from gateway.wires.framing import StreamFrames, WholeDocument, encoded
-from gateway.wires.whole import is_cut
+from gateway.wires.whole import gathered, is_cut
 
 
 class _Unchanged:
@@ -60,7 +60,7 @@ class StreamWriter(StreamFrames):
 
     def write(self, events: Sequence[Event]) -> bytes:
         """The bytes of `events`."""
-        return super().write([event for event in events if self._unchanged.admits(event)])
+        return super().write(gathered([event for event in events if self._unchanged.admits(event)]))
 
     def can_be_last(self, frame: Frame) -> bool:
         """The last event has a name."""

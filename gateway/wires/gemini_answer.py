@@ -11,6 +11,7 @@ A stream is complete once every candidate that began has its `finishReason`, or 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -27,18 +28,21 @@ from gateway.wires.whole import WholeTexts
 _DOCUMENT_CHOICE = -1
 """The lane choice of texts that stand in the document beside its candidates."""
 
-_NOT_TEXT = frozenset(
-    {
-        "index", "role", "mimeType", "id", "thoughtSignature", "language", "outcome", "tokenCount", "avgLogprobs",
-        "safetyRatings", "usageMetadata", "modelVersion", "responseId", "createTime", "modelStatus", "blockReason",
-        "continuationToken", "videoMetadata", "mediaResolution",
-    }
-)  # fmt: skip
-"""Members that name things, count, or are opaque to everybody but the model's provider."""
+_NOT_TEXT = frozenset({"thoughtSignature", "safetyRatings", "blockReason"})
+"""Members that are opaque, or words of the API that a list of terms may hold (`HARM_CATEGORY_SEXUALLY_EXPLICIT`)."""
+_WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+"""What a reason may be called: it passes as it is, so it can be no text."""
 _ABOUT_TEXT = ("citationMetadata", "groundingMetadata", "groundingAttributions", "urlContextMetadata", "logprobsResult")
-_KNOWN_DOCUMENT = _NOT_TEXT | {"candidates", "promptFeedback"}
-_KNOWN_CANDIDATE = _NOT_TEXT | {"content", "finishReason", *_ABOUT_TEXT}
+_KNOWN_DOCUMENT = frozenset(
+    {"candidates", "promptFeedback", "usageMetadata", "modelVersion", "responseId", "createTime"}
+)
+_KNOWN_CANDIDATE = frozenset({"index", "tokenCount", "avgLogprobs", "safetyRatings", "continuationToken"}) | {
+    "content",
+    "finishReason",
+    *_ABOUT_TEXT,
+}
 _KNOWN_PART = frozenset({"text", "thought", "thoughtSignature"})
+_PART_NAMES = frozenset({"videoMetadata", "mediaResolution"})
 
 
 class _DocumentReader(TextFinder):
@@ -54,9 +58,9 @@ class _DocumentReader(TextFinder):
         """Whether every candidate that began has ended, or there is none because the prompt was blocked."""
         return not self._open and (self._has_candidates or self._is_blocked)
 
-    def document(self, tree: dict[str, Any], raw: bytes) -> list[Event]:
+    def document(self, frame: Frame) -> list[Event]:
         """The events of one document. Raises `BadAnswer`."""
-        frame = Frame(tree, raw)
+        tree = frame.tree
         candidates = tree.get("candidates")
         if candidates is not None and not isinstance(candidates, list):
             raise BadAnswer("bad_candidates")
@@ -102,10 +106,12 @@ class _DocumentReader(TextFinder):
         if not candidate.keys() <= _KNOWN_CANDIDATE:
             yield from self.unknown(frame, candidate, (), _KNOWN_CANDIDATE, index)
         reason = candidate.get("finishReason")
+        if reason is not None and (not isinstance(reason, str) or _WORD.fullmatch(reason) is None):
+            raise BadAnswer("bad_candidate")
         if reason is not None and reason != "FINISH_REASON_UNSPECIFIED":
             self._open.discard(index)
             endings += self.close(index)
-            endings.append(Finish(index, str(reason), Ending(frame, candidate, "finishReason", reason)))
+            endings.append(Finish(index, reason, Ending(frame, candidate, "finishReason", reason)))
 
     def _content(self, frame: Frame, content: dict[str, Any], index: int) -> Iterator[Event]:
         parts = content.get("parts")
@@ -117,10 +123,12 @@ class _DocumentReader(TextFinder):
                 raise BadAnswer("bad_part")
             if "text" in part:
                 text = part["text"]
-                if not isinstance(text, str):
+                if not isinstance(text, str) or not isinstance(part.get("thought", False), bool):
                     raise BadAnswer("bad_part")
                 lane = Lane(index, Channel.REASONING if part.get("thought") else Channel.ANSWER)
                 yield from self.text(frame, lane, part, "text", text, ())
+            elif not isinstance(part.get("thought", False), bool):
+                raise BadAnswer("bad_part")
             if not part.keys() <= _KNOWN_PART:
                 yield from self._other_part(frame, part, index, whole)
         for key in content:
@@ -130,22 +138,23 @@ class _DocumentReader(TextFinder):
 
     def _other_part(self, frame: Frame, part: dict[str, Any], index: int, whole: WholeTexts) -> Iterator[Event]:
         for key, value in part.items():
-            if key in _KNOWN_PART or key in _NOT_TEXT:
+            if key in _KNOWN_PART or key in _PART_NAMES:
                 continue
             if key == "inlineData" and isinstance(value, dict):
                 yield from self._inline(frame, value, index, whole)
-            elif key == "functionCall" and isinstance(value, dict):
-                if value.get("partialArgs"):
-                    raise BadAnswer("partial_arguments")
-                for name in value:
-                    if name != "id":
-                        yield from whole.add(value, name, is_name=name == "name")
             elif key == "fileData" and isinstance(value, dict):
                 # A link to what nobody here has seen: a medium without data.
                 yield Media(index, str(value.get("mimeType")), b"", Attachment(frame, value, "fileUri", None))
                 yield from whole.add(part, key, _NOT_TEXT)
+            elif isinstance(value, dict):
+                # A call's arguments may have an `id` of their own; the part's is no text.
+                if value.get("partialArgs"):
+                    raise BadAnswer("partial_arguments")
+                for name in value:
+                    if name not in ("id", "thoughtSignature"):
+                        yield from whole.add(value, name, is_name=name == "name")
             else:
-                yield from whole.add(part, key, _NOT_TEXT)
+                yield from whole.add(part, key)
 
     def _inline(self, frame: Frame, inline: dict[str, Any], index: int, whole: WholeTexts) -> Iterator[Event]:
         mime, data = inline.get("mimeType"), inline.get("data")
@@ -226,7 +235,7 @@ class ChunkReader:
         if tree.get("error") is not None and not tree.get("candidates"):
             self._has_failed = True  # the upstream broke off and said so; what it said before stands
             return
-        events += self._document.document(tree, raw)
+        events += self._document.document(Frame(tree, raw))
 
 
 class AnswerReader:
@@ -245,7 +254,8 @@ class AnswerReader:
         raw = bytes(self._body)
         tree = _object(raw)
         document = _DocumentReader()
-        events = document.document(tree, raw)
+        frame = Frame(tree, raw)
+        events = document.document(frame)
         if not tree.get("candidates") and not tree.get("promptFeedback"):
             raise BadAnswer("no_candidates")
-        return [*events, *document.close(), End(tree)]
+        return [*events, *document.close(), End(frame)]

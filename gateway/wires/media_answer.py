@@ -211,6 +211,7 @@ class BodyWriter:
             require_labelled(event)
             if isinstance(event, Media):
                 self._data = event.data
+                self.content_type = event.mime.encode() or self.content_type  # what it is, whatever was asked for
             elif isinstance(event, TextDelta):
                 self._words.append(event.text)
             elif isinstance(event, Finish):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """OpenAI audio: `POST /v1/audio/speech` (text to sound), `/v1/audio/transcriptions` and `/v1/audio/translations`.
 
-The text to be spoken is checked; the sound is a media event and is not served while nothing has labelled it. Sound as
+The text to be spoken is checked; the sound is a media event and leaves once a duty has labelled it. Sound as
 server-sent events is refused: a label stands at the beginning and the end of a whole sound. A transcript is guarded as
 text, streamed and plain; it repeats what a person said, so no explicit label is written into it, and the envelope
 carries the label where the format has one.
@@ -55,7 +55,7 @@ class OpenAISpeech:
         Field("input, instructions, voice, (unknown)", "looked_at", "every string, keys included"),
         Field("stream_format: sse", "refused", "a sound is labelled whole"),
         Field("model", "passed"),
-        Field("< (sound)", "refused", "until media are labelled: 501 `unlabelled_media`"),
+        Field("< (sound)", "labelled", "WAV; MP3, FLAC, Opus by `label.sound`; others: 501 `unlabelled_media`"),
     )
 
     def read_request(self, path: str, query: str, body: bytes) -> Prompt:

@@ -2,8 +2,8 @@
 """OpenAI images: `POST /v1/images/generations` (JSON), `/v1/images/edits` and `/v1/images/variations` (forms).
 
 Prompts are checked; so is every string of the answer that is no picture (`revised_prompt`). Pictures, as base64 or as
-links, become media events and are not served while nothing has labelled them. Streamed pictures are refused: each
-partial picture would have to be labelled as one.
+links, become media events. What a duty labelled is written back; a link is never served, because nobody here has seen
+what is behind it. Streamed pictures are refused: each partial picture would have to be labelled as one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ FORM_PATHS = ("/v1/images/edits", "/v1/images/variations")
 _MEDIA = {"b64_json": "b64", "url": "link"}
 
 _ANSWER_FIELDS = (
-    Field("< data[].b64_json, data[].url", "refused", "until media are labelled: 501 `unlabelled_media`"),
+    Field("< data[].b64_json", "labelled", "PNG, JPEG, WebP, GIF, TIFF, AVIF, SVG; others: 501 `unlabelled_media`"),
+    Field("< data[].url", "refused", "501 `unlabelled_media`: ask for b64_json"),
     Field("< data[].revised_prompt, (unknown)", "looked_at", "a stopped answer is the error `content_filter`"),
     Field("< created, usage, size, quality, ...", "passed"),
     Field("< aigc, notices", "labelled"),

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`dutybound label` and `dutybound keys new --c2pa`: labels on files from the command line, without a gateway.
+
+Every function gives plain data for the command line to print. A file is written once and whole, and never over another
+one. What cannot get all of its labels is not written.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
+from audit_log import Entry, new_record_id
+from gateway import policies
+from gateway.home import Home
+from gateway.house import producer
+from gateway.label_files import ChainFiles, day_of, file_labels, write_chain
+from gateway.label_grants import GrantError, find_grant, is_record_id, record_use, writing
+from gateway.label_rules import are_met, is_unreadable, rules_of_file, rules_of_text
+from gateway.settings import Settings
+from labeling import LabelError
+from labeling.file import LabeledFile, LabelPlan, label_file
+from labeling.inspection import inspect_in_subprocess, inspect_text
+from labeling.sniff import FileFormat, sniff
+
+MET, BROKEN, UNREAD = 0, 1, 2
+"""Exit statuses of `label inspect`."""
+
+SIDECAR = ".c2pa"
+"""What is added to a file's name for the manifest beside it."""
+
+_TYPES = {".md": "text/markdown", ".markdown": "text/markdown"}
+"""The only types that bytes do not tell; the name does."""
+
+
+def make_chain(home: Home, organisation: str, valid_days: int, clock: Callable[[], float]) -> dict[str, Any]:
+    """A chain of the provider's own for Content Credentials, in the data folder; recorded as a new key.
+
+    Raises `SettingsError` where there is one already.
+    """
+    keys = home.path / "keys"
+    with writing(home, clock) as log:  # opened first: a log that is away leaves no key without its record
+        files = write_chain(keys, organisation, valid_days, clock)
+        leaf = x509.load_pem_x509_certificates(files.chain.read_bytes())[0]
+        fingerprint = leaf.fingerprint(hashes.SHA256()).hex()
+        record_id = new_record_id()
+        log.append_blocking(
+            Entry({"id": record_id, "type": "key", "event": "c2pa_chain", "certificate": f"sha256:{fingerprint}"})
+        )
+    return {
+        "key": str(files.key),
+        "chain": str(files.chain),
+        "root": str(files.root),
+        "expires": day_of(leaf.not_valid_after_utc.timestamp()),
+        "certificate": f"sha256:{fingerprint}",
+        "record": record_id,
+    }
+
+
+def add(
+    file: Path,
+    out: Path,
+    settings: Settings,
+    home: Path,
+    *,
+    record: str = "",
+    without_explicit: bool = False,
+    grant: str = "",
+    is_shown: bool = False,
+    clock: Callable[[], float],
+) -> dict[str, Any]:
+    """Label `file` into `out`; where its format holds no manifest, that goes beside it.
+
+    `record` is the record that the labels name; without one a new id is made. `without_explicit` needs a `grant`.
+    `is_shown` says that the file shows its explicit label already. Raises `LabelError` and writes nothing.
+    """
+    if without_explicit and not grant:
+        raise GrantError(
+            "the explicit label may be left out only at a user's request and by agreement (Labeling Measures article "
+            "9): record that with `dutybound label grant` and name it with --grant"
+        )
+    if grant and not without_explicit:
+        raise GrantError("--grant is for --no-explicit; leave it out, or ask for both")
+    if record and not is_record_id(record):
+        raise LabelError("--record: expected the id of a record, such as 0198b1c2-0000-7000-8000-000000000000")
+    for path in (out, _sidecar_of(out)):
+        if path.exists():
+            raise LabelError(f"{path} is there already; nothing is written over another file")
+    folder = Home.open(home) if without_explicit else None
+    granted = find_grant(folder, grant, clock) if folder is not None else None
+    labels = file_labels(settings, policies.load(settings.policy.use), producer(settings), home / "keys")
+    data = file.read_bytes()
+    declared = _TYPES.get(file.suffix.lower())
+    record_id = record or new_record_id()
+    plan = labels.plan(record_id, explicit="waived" if without_explicit or is_shown else "required")
+    plan = _for_sound(plan, sniff(data, declared))
+    labelled = label_file(data, plan, declared_mime=declared)
+    if folder is not None and granted is not None:
+        record_use(folder, granted, new_record_id() if record else record_id, record or None, clock)
+    if labelled.sidecar is not None:
+        _write_new(_sidecar_of(out), labelled.sidecar)
+    _write_new(out, labelled.data)
+    return {
+        "out": str(out),
+        "sidecar": str(_sidecar_of(out)) if labelled.sidecar is not None else None,
+        "mime": labelled.mime,
+        "record": record_id,
+        "grant": grant or None,
+        "label": labelled.label.as_dict(),
+        "steps": _steps(labelled, is_shown=is_shown),
+    }
+
+
+def _for_sound(plan: LabelPlan, file_format: FileFormat) -> LabelPlan:
+    """Where the provider's interface labels sounds, they get no audible label."""
+    if file_format.medium == "audio" and plan.audio is None and plan.explicit == "required":
+        return replace(plan, explicit="where-possible")
+    return plan
+
+
+def _steps(labelled: LabeledFile, *, is_shown: bool) -> list[dict[str, Any]]:
+    steps = [
+        {"step": step.name, "outcome": step.outcome, "detail": step.detail, "ms": round(step.ms, 1)}
+        for step in labelled.steps
+    ]
+    for step in steps:
+        if is_shown and step["outcome"] == "waived":
+            step |= {"outcome": "kept", "detail": "the file shows its label already, as you said; nobody checked it"}
+    return steps
+
+
+def inspect(file: Path, settings: Settings, home: Path) -> tuple[dict[str, Any], int]:
+    """What labels `file` carries and which rules it meets, and the exit status. A child process reads the file.
+
+    A manifest beside it, named like it with `.c2pa` behind, is read too. Raises `LabelError` where the child failed.
+    """
+    data = file.read_bytes()
+    beside = _sidecar_of(file)
+    found = inspect_in_subprocess(
+        data,
+        declared_mime=_TYPES.get(file.suffix.lower()),
+        sidecar=beside.read_bytes() if beside.is_file() else None,
+        trust_anchors_pem=ChainFiles.of(home / "keys").root_pem(),
+    )
+    rules = rules_of_file(found)
+    if found["format"] == FileFormat.TEXT.value.name:
+        policy = policies.load(settings.policy.use)
+        elements = (policy.texts("label.text.ai_elements"), policy.texts("label.text.generation_elements"))
+        text = inspect_text(data.decode("utf-8"), elements)
+        found = found | _text_facts(found, text.is_labelled)
+        rules = (*rules_of_text(text), *(rule for rule in rules if rule.code == "manifest"))
+    document = {**found, "rules": [rule.as_dict() for rule in rules]}
+    if is_unreadable(found):
+        return document, UNREAD
+    return document, MET if are_met(rules) else BROKEN
+
+
+def said(document: Mapping[str, Any]) -> Iterator[str]:
+    """An inspection as lines for people."""
+    yield f"{document['format']}, {document['bytes']} bytes: {document['verdict']}"
+    for label in document["labels"]:
+        yield f"hidden label in {label['place']}: {'conforms' if label['is_conforming'] else 'breaks rules'}"
+        yield from (f"  {key} {value}" for key, value in label["values"].items() if value)
+        yield from (f"  {finding['clause']}: {finding['message']}" for finding in label["findings"])
+    yield from (f"{finding['clause'] or 'note'}: {finding['message']}" for finding in document["findings"])
+    if document["manifest"] and document["manifest"]["state"] != "none":
+        manifest = document["manifest"]
+        yield f"manifest: {manifest['state']}, signed by {manifest['signer'] or 'nobody named'}"
+    for rule in document["rules"]:
+        yield f"{_MARKS[rule['met']]} {rule['clause']}: {rule['asks']}"
+
+
+_MARKS = {True: "met   ", False: "BROKEN", None: "open  "}
+
+
+def _text_facts(found: Mapping[str, Any], is_labelled: bool) -> dict[str, Any]:
+    """A plain text has no metadata that could lack a label: its words say what it is."""
+    findings = [finding for finding in found["findings"] if finding["code"] != "no-label"]
+    return {"findings": findings, "verdict": "generated" if is_labelled else found["verdict"]}
+
+
+def _sidecar_of(path: Path) -> Path:
+    return path.with_name(path.name + SIDECAR)
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    """Write a file that was not there; one that could not be written whole is taken away again."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise

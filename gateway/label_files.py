@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a file of this service gets as labels: the policy's numbers and the settings' choices as one plan.
+
+Implements, through `labeling`, the Labeling Measures (《人工智能生成合成内容标识办法》) articles 4, 5 and 9 and
+GB 45438-2025. The height of a picture's label comes from the policy; its words are the operator's and must hold the
+policy's elements. Content Credentials are signed where the data folder has a chain for them (`dutybound keys new
+--c2pa`); a chain that is there and cannot be used refuses to start, because a service that signs must not stop unseen.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from cryptography import x509
+
+from gateway import __version__
+from gateway.policies import Policy
+from gateway.settings import Settings, SettingsError
+from labeling import AigcLabel, LabelError
+from labeling.c2pa_keys import file_signer, new_chain
+from labeling.c2pa_manifest import EMBEDDABLE, ManifestOptions, ManifestSigner
+from labeling.explicit.audio import AudioLabel
+from labeling.explicit.image import ImageLabel
+from labeling.file import LabelPlan
+from labeling.sniff import FileFormat
+from labeling.text import holds_elements
+
+GENERATOR = "Dutybound"
+"""The name under which manifests say what wrote them; who provides the content stands in the certificate."""
+
+_BP = 10_000
+_MOST_ORGANISATION_CHARS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class FileLabels:
+    """The labels of one service's files, but for the record. Safe to share between threads of one process.
+
+    `audio` is None where the provider's own interface labels sounds (`label.sound = "interface"`).
+    """
+
+    producer: str
+    image: ImageLabel
+    audio: AudioLabel | None
+    words: str
+    signer: ManifestSigner | None = None
+
+    def plan(
+        self, record_id: str, *, explicit: Literal["required", "where-possible", "waived"] = "required"
+    ) -> LabelPlan:
+        """The plan for a file whose record is `record_id`. Raises `LabelError` where that cannot stand in a label."""
+        label = AigcLabel("1", self.producer, record_id)
+        return LabelPlan(label, self.image, self.audio, self.words, self.signer, explicit)
+
+    def plan_for_answer(self, record_id: str, file_format: FileFormat, max_bytes: int) -> LabelPlan:
+        """The plan for a file inside an answer: a manifest beside it would have no way to the client."""
+        plan = self.plan(record_id)
+        if file_format.medium == "audio" and self.audio is None:
+            plan = replace(plan, explicit="where-possible")
+        return replace(plan, max_bytes=max_bytes, signer=self.signer if file_format in EMBEDDABLE else None)
+
+
+def file_labels(settings: Settings, policy: Policy, producer: str, keys: Path | None = None) -> FileLabels:
+    """The labels that `settings` and `policy` ask for. `keys` is the folder of the signing chain, if there is one.
+
+    Reads the font's and the clip's files. Raises `SettingsError` naming the key, `OSError` for a file that is away.
+    """
+    chosen = settings.label
+    elements = (policy.texts("label.text.ai_elements"), policy.texts("label.text.generation_elements"))
+    if not holds_elements(chosen.image_words, elements):
+        wanted = " and ".join(f"one of {', '.join(group)}" for group in elements)
+        raise SettingsError(f"label.image_words: expected words that hold {wanted} (GB 45438-2025 clause 5)")
+    font = settings.base_dir / chosen.image_font if chosen.image_font else None
+    if font is not None and not font.is_file():
+        raise SettingsError(f"label.image_font: there is no file {font}")
+    clip = (settings.base_dir / chosen.voice_clip).read_bytes() if chosen.voice_clip else None
+    try:
+        height_bp = round(policy.number("label.image.min_glyph_ratio") * _BP)
+        image = ImageLabel(chosen.image_words, height_bp, chosen.image_corner, font=font)
+        audio = AudioLabel(clip=clip) if chosen.sound == "audible" else None
+        signer = manifest_signer(keys) if keys is not None else None
+    except LabelError as error:
+        raise SettingsError(f"label: {error}") from None
+    return FileLabels(producer, image, audio, policy.text("label.text.zh"), signer)
+
+
+# The chain of Content Credentials.
+
+
+@dataclass(frozen=True, slots=True)
+class ChainFiles:
+    """Where a data folder keeps the provider's own chain. `key` is secret, `root` is for verifiers."""
+
+    key: Path
+    chain: Path
+    root: Path
+
+    @classmethod
+    def of(cls, keys: Path) -> ChainFiles:
+        """The files of the folder `keys`."""
+        return cls(keys / "c2pa.key.pem", keys / "c2pa.chain.pem", keys / "c2pa.root.pem")
+
+    @property
+    def found(self) -> tuple[Path, ...]:
+        """Those that are there."""
+        return tuple(path for path in (self.key, self.chain, self.root) if path.exists())
+
+    def root_pem(self) -> str:
+        """The root certificate, empty where there is no chain."""
+        return self.root.read_text(encoding="ascii") if self.root.is_file() else ""
+
+    @property
+    def missing(self) -> tuple[Path, ...]:
+        """Those that are away where another is there: half a chain."""
+        found = self.found
+        return tuple(path for path in (self.key, self.chain, self.root) if path not in found) if found else ()
+
+    def expires_at(self) -> float | None:
+        """When the signing certificate ends, in seconds since the epoch; None where there is none."""
+        if not self.chain.is_file():
+            return None
+        try:
+            leaf = x509.load_pem_x509_certificates(self.chain.read_bytes())[0]
+        except (ValueError, IndexError):
+            raise SettingsError(f"{self.chain} holds no certificate; restore it from a backup") from None
+        return leaf.not_valid_after_utc.timestamp()
+
+
+def manifest_signer(keys: Path) -> ManifestSigner | None:
+    """The signer of the chain in the folder `keys`, None where there is none. To be made after any fork.
+
+    Raises `SettingsError` where a part of the chain is missing, `LabelError` where it cannot be used.
+    """
+    files = ChainFiles.of(keys)
+    if not files.found:
+        return None
+    if files.missing:
+        names = ", ".join(path.name for path in files.missing)
+        raise SettingsError(f"{keys} has a part of a C2PA chain only: {names} missing; restore it, or remove the rest")
+    options = ManifestOptions(GENERATOR, __version__, files.root_pem())
+    sign = file_signer(files.key.read_bytes())
+    return ManifestSigner(sign, "es256", files.chain.read_text(encoding="ascii"), options)
+
+
+def write_chain(keys: Path, organisation: str, valid_days: int, clock: Callable[[], float]) -> ChainFiles:
+    """Make a chain of certificates in the folder `keys`, the secret key last; an existing one is never replaced.
+
+    `clock` gives seconds since the epoch. Raises `LabelError` for a name or a time that no certificate can have,
+    `SettingsError` where there is a chain already.
+    """
+    files = ChainFiles.of(keys)
+    if files.found:
+        names = ", ".join(path.name for path in files.found)
+        raise SettingsError(f"{keys} has {names} already; nothing was changed. To renew, move the old files away first")
+    chain = new_chain(organisation[:_MOST_ORGANISATION_CHARS], valid_days, clock)
+    _write_new(files.root, chain.root_pem, 0o444)
+    _write_new(files.chain, chain.chain_pem, 0o444)
+    _write_new(files.key, chain.key_pem, 0o400)
+    return files
+
+
+def _write_new(path: Path, data: bytes, mode: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def day_of(time_s: float) -> str:
+    """The day of a time in seconds since the epoch, UTC, as people write it: `2026-11-21`."""
+    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%d")
