@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from audit_log.census import HOUR_S, gap_report
+from audit_log.checkpoint import open_checkpoint
 from audit_log.erasure import erasure_report, request_erasure, run_queue
-from audit_log.errors import VerificationError
+from audit_log.errors import LogUnavailable, VerificationError
 from audit_log.export import Bodies, ExportSource, Selection, export_bundle
 from audit_log.holds import Approval, HoldScope, all_holds, propose_hold, step_hold
 from audit_log.keys import load_log_key, load_master_key, read_vkeys
@@ -25,8 +26,10 @@ from audit_log.publish import TileFolder
 from audit_log.receipt import open_receipt
 from audit_log.record import new_record_id
 from audit_log.retention import Retention
+from audit_log.rotation import rotate_key
 from audit_log.sqlite import SqliteStore
 from audit_log.trust import TrustPolicy, parse_policy
+from audit_log.witness import Post, WitnessAddress, ask_witness, keep_witnessed
 from audit_log.writer import Entry
 
 Progress = Callable[[int, int], None]
@@ -76,7 +79,10 @@ def export(
     clock: Callable[[], float] = time.time,
     progress: Progress | None = None,
 ) -> dict[str, object]:
-    """Write a bundle; ``bodies`` other than none is recorded first as an ``access`` by ``by``."""
+    """Write a bundle; ``bodies`` other than none is recorded first as an ``access`` by ``by``.
+
+    With a ``policy`` that asks for witnesses, the bundle is made of the latest checkpoint that they cosigned.
+    """
     selection = selection or Selection()
     trust: TrustPolicy | None = parse_policy(policy.read_bytes()) if policy is not None else None
     kept = [path.read_bytes() for path in older]
@@ -84,6 +90,8 @@ def export(
         with writing(home, clock) as log:
             fields = {"event": "export", "by": by or "(unnamed)", "bodies": bodies, "filters": selection.filters()}
             log.append_blocking(Entry({"id": new_record_id(), "type": "access", **fields}))
+    latest = home / "witnessed" / "latest"
+    witnessed = latest.read_bytes() if trust is not None and trust.quorum is not None and latest.exists() else None
     with export_source(home) as source:
         result = export_bundle(
             source,
@@ -94,6 +102,7 @@ def export(
             policy=trust,
             older=kept,
             bodies=bodies,
+            witnessed=witnessed,
             progress=progress,
         )
     return result.as_json()
@@ -227,3 +236,33 @@ def erasures(home: Path, *, deadline_days: float, clock: Callable[[], float] = t
         return erasure_report(store, now=clock(), deadline_days=deadline_days)
     finally:
         store.close()
+
+
+def rotate(home: Path, *, by: str, clock: Callable[[], float] = time.time) -> dict[str, str]:
+    """Let a new key sign the log; all its processes must be stopped."""
+    return rotate_key(home, by=by, clock=clock)
+
+
+def witness(home: Path, witnesses: Sequence[WitnessAddress], post: Post) -> dict[str, object]:
+    """Ask witnesses to cosign the published checkpoint, and keep it with their cosignatures.
+
+    A witness that does not answer is named under ``failed`` and harms nobody; one that saw another history raises
+    LogRefused.
+    """
+    failed: dict[str, str] = {}
+    with export_source(home) as source:
+        published = source.folder.published()
+        if published is None:
+            raise VerificationError("the published checkpoint file is missing; restore the tiles folder")
+        note = published
+        for one in witnesses:
+            try:
+                cosigned = ask_witness(published, source.folder, source.verifiers, one, post)
+            except (LogUnavailable, VerificationError) as error:
+                failed[one.url] = str(error)
+                continue
+            note += cosigned[len(published) :]
+    size = open_checkpoint(note, source.verifiers[-1].name, source.verifiers).size
+    if len(failed) < len(witnesses):
+        keep_witnessed(home, note)
+    return {"size": size, "asked": len(witnesses), "failed": failed, "checkpoint": note.decode()}

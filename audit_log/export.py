@@ -48,7 +48,7 @@ class ExportRefused(AuditError):
 
 @dataclass(frozen=True, slots=True)
 class ExportSource:
-    """A log to export from. ``verifiers`` are all its keys, the newest last; ``key_change`` proofs see `rotation`."""
+    """A log to export from. ``verifiers`` are all keys that it had, the newest last."""
 
     store: LogStore
     folder: Tiles
@@ -130,13 +130,15 @@ def export_bundle(
     policy: TrustPolicy | None = None,
     older: Sequence[bytes] = (),
     bodies: Bodies = "none",
+    witnessed: bytes | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ExportResult:
     """Write a bundle to ``out``, which must not exist. Blocks.
 
     ``generator`` names the program and its version. ``policy`` is the trust policy to hand out, without one the log's
     keys and no witnesses. ``older``: checkpoints that the auditor kept; the bundle gets what is needed to show that it
-    continues them. ``progress`` gets (indices looked at, indices in all). Raises ExportRefused, VerificationError
+    continues them. ``witnessed``: a recent checkpoint with its witnesses' cosignatures (`witness`), which the bundle
+    is then made of. ``progress`` gets (indices looked at, indices in all). Raises ExportRefused, VerificationError
     where the log is damaged, LogUnavailable.
     """
     out = Path(out)
@@ -145,7 +147,7 @@ def export_bundle(
     unfinished = out.with_name(f"{out.name}.new")
     try:
         with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED, allowZip64=True) as pack:
-            writer = _BundleWriter(source, pack, selection, clock, policy, older, bodies, out.parent)
+            writer = _BundleWriter(source, pack, selection, clock, policy, older, bodies, witnessed, out.parent)
             writer.write(generator, progress)
         with unfinished.open("rb+") as file:
             os.fsync(file.fileno())
@@ -181,6 +183,7 @@ class _BundleWriter:
         policy: TrustPolicy | None,
         older: Sequence[bytes],
         bodies: Bodies,
+        witnessed: bytes | None,
         scratch: Path,
     ) -> None:
         self._source = source
@@ -193,7 +196,7 @@ class _BundleWriter:
         self._now = clock()
         self._files: dict[str, dict[str, str]] = {}
         self._proofs_digest = sha256()
-        self._note = source.store.head()
+        self._note = witnessed or source.store.head()
         origin = source.signer.name
         self.head = open_checkpoint(self._note, origin, source.verifiers)
         self._prover = Prover(source.folder, self.head.size, self._note)
@@ -295,7 +298,21 @@ class _BundleWriter:
         store = self._source.store
         for rows in _pages(store, Query(type=type_), -1, self.head.size):
             for index, leaf in _leaves_of(store, rows):
-                yield {"index": str(index), "record": leaf.decode(), "proof": self._prover.prove(index).decode()}
+                prover = self._prover if type_ != "key" else self._prover_of_change(index, leaf)
+                yield {"index": str(index), "record": leaf.decode(), "proof": prover.prove(index).decode()}
+
+    def _prover_of_change(self, index: int, leaf: bytes) -> "Prover":
+        """Proves a change of keys under a checkpoint that the old key signed too, so that trust can go on from it."""
+        old = record_of(leaf).get("old")
+        known = [verifier for verifier in self._source.verifiers if verifier.vkey == old]
+        for size, note in self._source.store.checkpoints() if known else ():
+            if size > index:
+                try:
+                    open_checkpoint(note, self.head.origin, known)
+                except VerificationError:
+                    break  # the first one that covers it is the one that both signed, or none is
+                return Prover(self._source.folder, size, note)
+        return self._prover
 
     def _write_checkpoints(self) -> None:
         """The latest checkpoint, some that lie evenly before it, those the auditor kept, and the tiles between them."""

@@ -16,7 +16,7 @@ from audit_log.tiles import TileId
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """What was fixed when the log was created: origin, verifier key, time of creation in seconds since the epoch."""
+    """Origin, verifier key of the key that signs, time of creation in seconds since the epoch."""
 
     origin: str
     vkey: str
@@ -114,6 +114,10 @@ class LogStore(Protocol):
     """
 
     def meta(self) -> Meta: ...
+
+    def replace_vkey(self, old: str, new: str) -> bool:
+        """Another key signs from now on, durable on return; False where ``old`` is not the one that signed so far."""
+        ...
 
     def append(self, batch: Batch) -> int:
         """Store a batch and give the index of its first leaf.

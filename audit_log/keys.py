@@ -6,12 +6,15 @@ Both are created once, mode 0400, and never overwritten. A key that others than 
 
 import os
 import stat
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from audit_log.cosignature import CosignatureSigner
 from audit_log.errors import LogNotInitialised, LogRefused, VerificationError
 from audit_log.note import Verifier
 
@@ -37,6 +40,28 @@ def load_log_key(path: Path) -> Ed25519PrivateKey:
     if not isinstance(key, Ed25519PrivateKey):
         raise LogRefused(f"{path.name} is neither a 32-byte seed nor an Ed25519 PEM; restore the log's own key file")
     return key
+
+
+def create_mldsa44_key(home: Path, origin: str, random: Callable[[int], bytes] = os.urandom) -> str:
+    """Make a second key that signs every checkpoint too, and that quantum computers do not break (ML-DSA-44, FIPS 204).
+
+    Its files are ``log.mldsa44`` and ``log.mldsa44.vkey``. Gives its verifier key; raises LogRefused where one exists.
+    """
+    seed = random(32)
+    write_secret(home / "log.mldsa44", seed)
+    vkey = CosignatureSigner(origin, MLDSA44PrivateKey.from_seed_bytes(seed), time.time).verifier.vkey
+    write_once(home / "log.mldsa44.vkey", f"{vkey}\n".encode(), 0o644)
+    return vkey
+
+
+def load_mldsa44_key(home: Path) -> MLDSA44PrivateKey | None:
+    """The second key of a log, None where it has none; raises LogRefused."""
+    if not (home / "log.mldsa44").exists():
+        return None
+    seed = read_secret(home / "log.mldsa44")
+    if len(seed) != 32:
+        raise LogRefused(f"log.mldsa44 has {len(seed)} bytes; expected 32; restore the key file")
+    return MLDSA44PrivateKey.from_seed_bytes(seed)
 
 
 def create_master_key(path: Path, random: Callable[[int], bytes] = os.urandom) -> bytes:

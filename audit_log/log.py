@@ -28,11 +28,19 @@ from pathlib import Path
 
 from audit_log import sqlite
 from audit_log.checkpoint import Checkpoint, sign_checkpoint
+from audit_log.cosignature import CosignatureSigner
 from audit_log.errors import AuditError, LogRefused, LogUnavailable, VerificationError
 from audit_log.interfaces import Leadership, LogStore, Meta, Tiles
-from audit_log.keys import create_log_key, create_master_key, load_log_key, load_master_key, write_once
+from audit_log.keys import (
+    create_log_key,
+    create_master_key,
+    load_log_key,
+    load_master_key,
+    load_mldsa44_key,
+    write_once,
+)
 from audit_log.merkle import EMPTY_ROOT
-from audit_log.note import Signer, check_key_name
+from audit_log.note import NoteSigner, Signer, check_key_name
 from audit_log.publish import Publisher, TileFolder, check_heads, load_edge
 from audit_log.receipt import sign_receipt
 from audit_log.record import format_time, new_record_id
@@ -128,6 +136,8 @@ class AuditLog:
             _check_home(opened, folder, signer, clock)
             name = f"{writer}/{new_record_id(random=random)}"
             log = cls(opened, folder, signer, master_key, name, clock, random, max_pending)
+            if (quantum_key := load_mldsa44_key(home)) is not None:
+                log._also = (CosignatureSigner(signer.name, quantum_key, clock),)
         except BaseException:
             opened.close()
             raise
@@ -165,6 +175,7 @@ class AuditLog:
         self._clock = clock
         self._closed = False
         self._problem: str | None = None
+        self._also: tuple[NoteSigner, ...] = ()
         self._publisher: Publisher | None = None
         self._publisher_thread: threading.Thread | None = None
         self._publisher_stop = threading.Event()
@@ -320,7 +331,7 @@ class AuditLog:
         self._store.mark_erasures_recorded(keys)
 
     def _publish_from(self, lead: Path | Leadership) -> None:
-        self._publisher = Publisher(self._store, self._folder, self._signer, self._clock, lead)
+        self._publisher = Publisher(self._store, self._folder, self._signer, self._clock, lead, self._also)
         self._publisher_thread = threading.Thread(target=self._publish, name="audit-publisher", daemon=True)
         self._publisher_thread.start()
 

@@ -144,6 +144,12 @@ class PostgresStore:
     def meta(self) -> Meta:
         return self._meta
 
+    def replace_vkey(self, old: str, new: str) -> bool:
+        done = self._execute("UPDATE meta SET vkey = $1 WHERE vkey = $2", new, old) == "UPDATE 1"
+        if done:
+            self._meta = Meta(self._meta.origin, new, self._meta.created_at)
+        return done
+
     def append(self, batch: Batch) -> int:
         async def store(db: Connection) -> int:
             first, epoch = await _locked(db, "next, key_epoch")

@@ -16,14 +16,14 @@ What must hold:
 
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from audit_log.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from audit_log.errors import LogRefused, LogUnavailable, VerificationError
 from audit_log.interfaces import Leadership, LogStore, Tiles
 from audit_log.merkle import leaf_hash
-from audit_log.note import Signer, Verifier
+from audit_log.note import NoteSigner, Signer, Verifier
 from audit_log.sqlite import fsync_folder
 from audit_log.tiles import WIDTH, Edge, TileId, TileTree
 
@@ -167,13 +167,16 @@ class Publisher:
         signer: Signer,
         clock: Callable[[], float],
         lead: Path | Leadership,
+        also: Sequence[NoteSigner] = (),
     ) -> None:
-        """``lead``: the path of a lock file, or another way to agree on who publishes."""
+        """``lead``: the path of a lock file, or another way to agree on who publishes. ``also``: keys that sign every
+        checkpoint beside the log's, one that quantum computers do not break, or the one that takes over."""
         self._store = store
         self._folder = folder
         self._signer = signer
         self._clock = clock
         self._lead: Leadership = FileLock(lead) if isinstance(lead, Path) else lead
+        self._signers: list[NoteSigner] = [signer, *also]
         self._edge: Edge | None = None
         self._head = b""
         self._seen_at = 0.0
@@ -212,7 +215,7 @@ class Publisher:
             raise LogRefused(f"the log shrank from {self._edge.size} leaves to {size}: an old database was restored")
         edge, full = self._integrate(self._edge, min(size, self._edge.size + _LEAVES_A_STEP))
         checkpoint = Checkpoint(self._signer.name, edge.size, edge.root())
-        note = sign_checkpoint(checkpoint, [self._signer])
+        note = sign_checkpoint(checkpoint, self._signers)
         # If anything fails from here on, the checkpoint may or may not exist: the next step asks the store.
         self._edge = None
         if not self._store.swap_head(self._head, note, checkpoint.size, now):

@@ -10,7 +10,7 @@ What must hold is what holds for a log on one machine; the drivers differ, the t
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -115,26 +115,26 @@ def open_shared_reader(home: Path, dsn: str, schema: str = DEFAULT_SCHEMA) -> tu
 
 
 def verify_shared_log(
-    dsn: str, schema: str = DEFAULT_SCHEMA, *, vkey: str, progress: Progress | None = None
+    dsn: str, schema: str = DEFAULT_SCHEMA, *, vkey: str | Sequence[str], progress: Progress | None = None
 ) -> VerifyReport:
-    """``verify_home`` for a shared log. ``vkey``: the log's key as you know it.
+    """``verify_home`` for a shared log. ``vkey``: the log's key as you know it, or all keys that it had.
 
     Never raises for what it finds wrong in the log; raises LogUnavailable where the database cannot be read.
     """
     check_schema_name(schema)
     report = VerifyReport(origin="")
     try:
-        verifier = Verifier.from_vkey(vkey)
+        verifiers = [Verifier.from_vkey(key) for key in ([vkey] if isinstance(vkey, str) else vkey)]
     except VerificationError as error:
         report.problem(f"verifier key: {error}")
         return report
-    report.origin = verifier.name
+    report.origin = verifiers[-1].name
     try:
         rows = _PostgresRows(dsn, schema)
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
         raise LogUnavailable(f"the database cannot be read: {type(error).__name__}") from error
     try:
-        verify_rows(rows, rows.fetch_tile, verifier, rows.fetch_tile("checkpoint"), report, progress)
+        verify_rows(rows, rows.fetch_tile, verifiers, rows.fetch_tile("checkpoint"), report, progress)
     except VerificationError as error:
         report.problem(str(error))
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:

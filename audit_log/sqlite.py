@@ -151,6 +151,13 @@ class SqliteStore:
     def meta(self) -> Meta:
         return self._meta
 
+    def replace_vkey(self, old: str, new: str) -> bool:
+        with self._writing() as db:
+            done = db.execute("UPDATE meta SET vkey = ? WHERE vkey = ?", (new, old)).rowcount == 1
+        if done:
+            self._meta = Meta(self._meta.origin, new, self._meta.created_at)
+        return done
+
     def append(self, batch: Batch) -> int:
         with self._writing() as db:
             first, epoch = _one(db, "SELECT next, key_epoch FROM coordination")

@@ -12,7 +12,7 @@ whoever holds the signing key could have signed another history that nobody outs
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -72,8 +72,12 @@ class VerifyReport:
         return json.dumps({**found, "problems": self.problems}, ensure_ascii=False)
 
 
-def verify_home(home: Path, *, vkey: str | None = None, progress: Progress | None = None) -> VerifyReport:
-    """Check a log's home, also while it is being written. ``vkey``: the log's key as you know it; else the home's own.
+def verify_home(
+    home: Path, *, vkey: str | Sequence[str] | None = None, progress: Progress | None = None
+) -> VerifyReport:
+    """Check a log's home, also while it is being written.
+
+    ``vkey``: the log's key as you know it, or all keys that it had; else the home's own.
 
     Never raises for what it finds wrong in the log; raises LogNotInitialised where there is none.
     """
@@ -83,21 +87,23 @@ def verify_home(home: Path, *, vkey: str | None = None, progress: Progress | Non
         raise LogNotInitialised(f"{database.name} is missing; is this the folder of a log?")
     report = VerifyReport(origin="")
     try:
-        verifier = Verifier.from_vkey(vkey if vkey is not None else (home / "log.vkey").read_text().strip())
+        verifiers = [Verifier.from_vkey(key) for key in _keys_of(home, vkey)]
+        if len({verifier.name for verifier in verifiers}) != 1:
+            raise VerificationError("keys of different logs, or none")
     except (OSError, UnicodeDecodeError):
         report.problem("log.vkey cannot be read; give the log's verifier key")
         return report
     except VerificationError as error:
         report.problem(f"verifier key: {error}")
         return report
-    report.origin = verifier.name
+    report.origin = verifiers[-1].name
     fetch = fetch_from(home / "tiles")
     try:
         # Read before the database's snapshot, so that it can only be older than the snapshot's head.
         published = fetch("checkpoint")
         with closing(_open_read_only(database)) as db:
             db.execute("BEGIN")
-            verify_rows(_SqliteRows(db), fetch, verifier, published, report, progress)
+            verify_rows(_SqliteRows(db), fetch, verifiers, published, report, progress)
     except sqlite3.Error as error:
         report.problem(f"the database is damaged: {getattr(error, 'sqlite_errorname', type(error).__name__)}")
     except VerificationError as error:
@@ -282,7 +288,7 @@ class _SqliteRows:
 def verify_rows(
     rows: LogRows,
     fetch: Fetch,
-    verifier: Verifier,
+    verifiers: Sequence[Verifier],
     published: bytes | None,
     report: VerifyReport,
     progress: Progress | None,
@@ -292,10 +298,10 @@ def verify_rows(
     if found is None:
         raise VerificationError("the coordination row is missing from the database")
     expected, report.minimum = found
-    heads = _stored_heads(rows, verifier, report)
+    heads = _stored_heads(rows, verifiers, report)
     last = max(heads, default=0)
     report.published_size = last
-    _verify_published(published, verifier, heads, last, report)
+    _verify_published(published, verifiers, heads, last, report)
     replay = _Replay(fetch, last, heads, report, _edge_at(fetch, last, report.minimum))
     chain = _chain_after(rows, report)
     for index, leaf, id_ in rows.leaves(report.minimum):
@@ -348,14 +354,14 @@ def _chain_after(rows: LogRows, report: VerifyReport) -> WriterChain:
     return WriterChain(report.problem, start, partial=record.get("left_out") != 0)
 
 
-def _stored_heads(rows: LogRows, verifier: Verifier, report: VerifyReport) -> dict[int, Checkpoint]:
+def _stored_heads(rows: LogRows, verifiers: Sequence[Verifier], report: VerifyReport) -> dict[int, Checkpoint]:
     heads: dict[int, Checkpoint] = {}
     latest = b""
     for size, body in rows.checkpoints():
         report.checkpoints += 1
         latest = body
         try:
-            head = open_checkpoint(body, verifier.name, [verifier])
+            head = open_checkpoint(body, verifiers[-1].name, verifiers)
             if head.size != size:
                 raise VerificationError(f"it states size {head.size}")
         except VerificationError as error:
@@ -368,17 +374,28 @@ def _stored_heads(rows: LogRows, verifier: Verifier, report: VerifyReport) -> di
 
 
 def _verify_published(
-    published: bytes | None, verifier: Verifier, heads: dict[int, Checkpoint], last: int, report: VerifyReport
+    published: bytes | None,
+    verifiers: Sequence[Verifier],
+    heads: dict[int, Checkpoint],
+    last: int,
+    report: VerifyReport,
 ) -> None:
     try:
         if published is None:
             raise VerificationError("the file is missing")
-        shown = open_checkpoint(published, verifier.name, [verifier])
+        shown = open_checkpoint(published, verifiers[-1].name, verifiers)
         if shown.size > last:
             raise VerificationError(f"it covers {shown.size} leaves; the latest in the database only {last}")
         _add_head(heads, shown, report)
     except VerificationError as error:
         report.problem(f"published checkpoint: {error}")
+
+
+def _keys_of(home: Path, vkey: str | Sequence[str] | None) -> list[str]:
+    if vkey is not None:
+        return [vkey] if isinstance(vkey, str) else list(vkey)
+    retired = home / "retired.vkeys"
+    return [*(retired.read_text().split() if retired.exists() else ()), *(home / "log.vkey").read_text().split()]
 
 
 def _add_head(heads: dict[int, Checkpoint], head: Checkpoint, report: VerifyReport) -> None:

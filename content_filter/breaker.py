@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Leaves a service alone that keeps failing (M. Nygard, "Release It!", circuit breaker).
 
-What must hold: after `failures` in a row nothing is sent for `rest_s` seconds; then one call tries, and only its success
-opens the way for all.
+What must hold: after `failures` in a row nothing is sent for `rest_s` seconds; then one call tries, and only its
+success opens the way for all.
 """
 
 from collections.abc import Callable

@@ -96,8 +96,6 @@ class Reading:
     vectors: Floats
     """The vector behind each logit, one a head."""
     is_long: bool
-    familiarity: float
-    """Share of the text's n-grams that the encoder knows: low where writing is disguised."""
 
 
 class Classifier:
@@ -174,6 +172,11 @@ class Classifier:
         classes = tuple((CODES[int(index)], round(float(shares[index]) * _FULL_BP)) for index in top)
         return Judgement(band, role, CODES[first], score_bp, classes, start, end, f"classifier:{HEADS[head]}")
 
+    def familiarity(self, normalised: str) -> float:
+        """Share of the n-grams of a text in normal form, its first characters, that the encoder knows."""
+        places = self.encoder.places(normalised[:_WINDOW])
+        return len(places.rows) / places.total if places.total else 1.0
+
     def read(self, normalised: str) -> Reading | None:
         """Logits of a text in normal form; None when nothing in it is known."""
         readings = [
@@ -189,7 +192,6 @@ class Classifier:
             spans=tuple(readings[index].spans[head] for head, index in enumerate(best)),
             vectors=np.array([readings[index].vectors[head] for head, index in enumerate(best)]),
             is_long=True,
-            familiarity=min(reading.familiarity for reading in readings),
         )
 
     def _read_block(self, block: str, offset: int) -> Reading | None:
@@ -209,7 +211,6 @@ class Classifier:
             spans=tuple((spans[index][0] + offset, spans[index][1] + offset) for index in best),
             vectors=vectors[best],
             is_long=is_long or offset > 0,
-            familiarity=len(places.rows) / places.total,
         )
 
     def _sums(self, places: Places, spans: list[tuple[int, int]]) -> Floats:

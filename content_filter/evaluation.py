@@ -21,6 +21,7 @@ from typing import Any
 from content_filter.classifier import Band, Classifier
 from content_filter.errors import FilterError
 from content_filter.intervals import Share
+from content_filter.judge import TextJudge
 from content_filter.roles import Role
 from content_filter.rows import Row, read_rows
 from content_filter.taxonomy import CLASSES
@@ -42,11 +43,11 @@ class Scored:
 Judge = Callable[[str, Role], Scored]
 
 
-def judge_with(classifier: Classifier) -> Judge:
-    """A judge that asks the classifier alone."""
+def judge_with(judge_text: TextJudge | Classifier) -> Judge:
+    """A judge that asks the classifier over all readings of a text, or the classifier alone."""
 
     def judge(text: str, role: Role) -> Scored:
-        said = classifier.judge(text, role)
+        said = judge_text.judge(text, role)
         action = {Band.PASS: "allow", Band.SECOND_OPINION: "second_opinion", Band.BLOCK: "refuse"}[said.band]
         return Scored(said.score_bp / 10_000, said.band.value, said.class_code, action)
 

@@ -2,7 +2,7 @@
 """Guard models and moderation services behind one interface, `context.ContextCheck`.
 
 A provider runs such a model on a server that speaks the OpenAI API (vLLM, SGLang, Ollama, a cloud). Each family has its
-own words: a `Format` says what is sent and how the reply is read, and maps its labels to the classes of GB/T 45654-2025.
+own words: a `Format` says what is sent and how the reply is read, and maps labels to the classes of GB/T 45654-2025.
 
 - Qwen3Guard-Gen (Apache-2.0): `Safety: Safe|Controversial|Unsafe`, `Categories: ...`; controversial is a flag.
 - Llama Guard 3 and 4: `safe`, or `unsafe` and a line of hazard codes S1 to S14 of MLCommons.

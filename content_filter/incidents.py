@@ -2,7 +2,7 @@
 """Incidents: illegal content was found and stopped (Interim Measures for Generative AI Services, article 14).
 
 An incident points at its evidence (exchange record, offsets, class, rule, filter digest) and holds no text. It begins
-`open`; the table of transitions already has its first line then, so that later states only add lines.
+`open`; every later state is a step of `incident_workflow`, kept with who took it, when and why.
 
 What must hold: an incident is on disk when `open` returns (SQLite, synchronous=FULL); incidents are never changed
 except in their state, and never deleted here; several threads and several processes may use one file.
@@ -16,12 +16,14 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, fields
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
 from content_filter.errors import FilterError
-from content_filter.filter import Role
+from content_filter.incident_state import IncidentState as IncidentState
+from content_filter.incident_state import Transition as Transition
+from content_filter.incident_workflow import check_step
+from content_filter.roles import Role
 from content_filter.taxonomy import CLASSES
 
 _SCHEMA_VERSION = 1
@@ -29,17 +31,6 @@ _BUSY_TIMEOUT_S = 10.0
 # Beside its own errors, sqlite3 answers a value that it cannot store (too large, not Unicode) with these.
 _CANNOT = (sqlite3.Error, OverflowError, UnicodeError)
 _Result = TypeVar("_Result")
-
-
-class IncidentState(StrEnum):
-    """Where an incident stands."""
-
-    OPEN = "open"
-    CONFIRMED = "confirmed"
-    FALSE_ALARM = "false_alarm"
-    CONTAINED = "contained"
-    REPORTED = "reported"
-    CLOSED = "closed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +64,6 @@ class Incident:
             raise FilterError("an incident needs an id and the id of its exchange record")
         if not 0 <= self.start <= self.end or self.released_chars < 0:
             raise FilterError("the offsets of an incident must satisfy 0 <= start <= end and 0 <= released_chars")
-
-
-@dataclass(frozen=True, slots=True)
-class Transition:
-    """A step in the life of an incident: who moved it, when, between which states. `before` is empty for the first."""
-
-    incident_id: str
-    number: int
-    at_s: float
-    actor: str
-    before: str
-    after: IncidentState
-    reason: str
 
 
 def new_incident_id(clock: Callable[[], float], entropy: Callable[[int], bytes] = os.urandom) -> str:
@@ -177,6 +155,47 @@ class IncidentStore:
             if getattr(error, "sqlite_errorname", "") == "SQLITE_CONSTRAINT_PRIMARYKEY":
                 raise FilterError(f"incident {incident.id} exists already; ids are never used twice") from error
             raise FilterError(f"incident {incident.id} could not be written") from error
+
+    def move(
+        self, incident_id: str, after: IncidentState | str, *, at_s: float, actor: str, reason: str = ""
+    ) -> Transition:
+        """Takes a step (`incident_workflow`); on disk when this returns. `at_s` is seconds since the epoch.
+
+        Raises `FilterError` for an incident that is not there, a step that is not allowed, or a time before the last
+        step; then nothing has changed. Of two who take a step at once, the second is judged by what the first did.
+        """
+        try:
+            wanted = IncidentState(after)
+        except ValueError:
+            raise FilterError(f"unknown state; expected {', '.join(IncidentState)}") from None
+        try:
+            with self._lock, self._connection:
+                self._connection.execute("BEGIN IMMEDIATE")
+                row = self._connection.execute(
+                    "SELECT incident.state, max(step.number), max(step.at_s) FROM incident"
+                    " JOIN incident_transition AS step ON step.incident_id = incident.id WHERE incident.id = ?",
+                    (incident_id,),
+                ).fetchone()
+                if row[0] is None:
+                    raise FilterError("no incident has this id")
+                before, number, last_at_s = IncidentState(row[0]), row[1] + 1, row[2]
+                check_step(before, wanted, actor, reason)
+                if at_s < last_at_s:
+                    raise FilterError("a step cannot be earlier than the one before it; check the clock")
+                step = Transition(incident_id, number, at_s, actor, before, wanted, reason)
+                self._connection.execute("INSERT INTO incident_transition VALUES (?, ?, ?, ?, ?, ?, ?)", astuple(step))
+                self._connection.execute("UPDATE incident SET state = ? WHERE id = ?", (wanted, incident_id))
+        except _CANNOT as error:
+            raise FilterError(f"the step of incident {incident_id} could not be written") from error
+        return step
+
+    async def move_async(
+        self, incident_id: str, after: IncidentState | str, *, at_s: float, actor: str, reason: str = ""
+    ) -> Transition:
+        """`move` without blocking the event loop."""
+        return await self._in_worker(
+            functools.partial(self.move, incident_id, after, at_s=at_s, actor=actor, reason=reason)
+        )
 
     def get(self, incident_id: str) -> Incident | None:
         """The incident, or None."""

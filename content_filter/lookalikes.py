@@ -19,7 +19,7 @@ HOMOGLYPHS: dict[str, str] = _CYRILLIC_GREEK
 
 LEET: dict[str, str] = {
     "0": "o", "1": "i", "3": "e", "4": "a", "5": "s", "6": "g", "7": "t", "8": "b", "9": "g", "@": "a", "$": "s",
-    "!": "i", "|": "l", "+": "t", "(": "c", "<": "c",
+    "!": "i", "|": "l", "+": "t",
 }  # fmt: skip
 """Digits and signs and the letter that each stands for."""
 

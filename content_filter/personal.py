@@ -114,7 +114,7 @@ def is_id_card(number: str) -> bool:
 def is_bank_card(number: str) -> bool:
     """Whether digits are a card number: a known range, its length, the Luhn digit."""
     lengths = next((size for prefix, size in _CARD_LENGTHS.items() if number.startswith(prefix)), None)
-    if lengths is None or len(number) not in lengths or len(set(number)) < 3:
+    if lengths is None or len(number) not in lengths or len(set(number)) < 2:
         return False
     total = 0
     for place, digit in enumerate(reversed(number)):
@@ -204,7 +204,7 @@ def _merged(findings: Iterable[Finding]) -> list[Finding]:
 
 _BEFORE = 40  # characters that have left and are still looked at, for what must stand before a finding
 _LONGEST_PENDING = 80
-_OPEN_NUMBER = re.compile(rf"(?:\+?86{_GAP})?\+?(?:\d{_GAP}){{1,20}}[xX]?$")
+_OPEN_NUMBER = re.compile(rf"(?:\+|(?:\+?86{_GAP})?(?:\d{_GAP}){{1,20}}[xX]?)$")
 _OPEN_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._%+@-]*$")
 _OPEN_HOUSE = re.compile(
     r"(?:路|街|大道|巷|弄|胡同|里|村|小区|花园|公寓|新村)"

@@ -206,7 +206,7 @@ def _char(code: int) -> str:
 
 _FOREIGN_LETTERS = re.compile("[" + "".join(HOMOGLYPHS) + "]")
 _WORD = re.compile(r"\S+")
-_LEET_WORD = re.compile(r"[A-Za-z0-9@$!|+(<]{2,}")
+_LEET_WORD = re.compile(r"[A-Za-z0-9@$!|+]{2,}")
 
 
 def _homoglyphs(mapped: Mapped) -> Mapped | None:

@@ -28,7 +28,8 @@ from gateway.entropy import Entropy
 from gateway.home import Home
 from gateway.identity import Identifier
 from gateway.judging import Judging, Release
-from gateway.label_files import file_labels
+from gateway.label_files import ChainFiles, file_labels
+from gateway.label_grants import tells_of_content
 from gateway.media_labels import MediaLabels
 from gateway.metrics import Meters
 from gateway.minors import MinorsDuty
@@ -66,7 +67,9 @@ class House:
         self.entropy = Entropy()
         self.policy = policy = policies.load(settings.policy.use)
         self.labels: TextLabels = text_labels(settings, policy)
-        files = file_labels(settings, policy, self.labels.producer, home.path / "keys")
+        keys = home.path / "keys"
+        files = file_labels(settings, policy, self.labels.producer, keys)
+        self._c2pa_root_pem = ChainFiles.of(keys).root_pem()
         self.media: MediaLabels = MediaLabels(files, settings.label.file_threads, settings.limits.answer_body_bytes)
         self.filter: FilterHandle = FilterHandle(ContentFilter(TermSet.load(term_paths(settings))))
         check = settings.content_filter.check
@@ -167,7 +170,16 @@ class House:
             record=self.record,
             clock=self.clock,
             checks=self.checks,
+            find_record=self.find_record,
+            c2pa_root_pem=self._c2pa_root_pem,
         )
+
+    async def find_record(self, record_id: str) -> float | None:
+        """When the record of an answer, or of a file that went out, was made; None where there is no such record."""
+        found = await asyncio.to_thread(self.log.get, record_id)
+        if found is None or not tells_of_content(orjson.loads(found.leaf)):
+            return None
+        return found.row.row.t_us / 1_000_000
 
     def operator(self) -> operator_side.House:
         """What the operator listener needs."""

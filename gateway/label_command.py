@@ -20,13 +20,13 @@ from audit_log import Entry, new_record_id
 from gateway import policies
 from gateway.home import Home
 from gateway.house import producer
-from gateway.label_files import ChainFiles, day_of, file_labels, write_chain
-from gateway.label_grants import GrantError, find_grant, is_record_id, record_use, writing
-from gateway.label_rules import are_met, is_unreadable, rules_of_file, rules_of_text
+from gateway.label_files import ChainFiles, day_of, elements_of, file_labels, write_chain
+from gateway.label_grants import GrantError, find_grant, record_use, writing
+from gateway.label_rules import are_met, is_record_id, is_unreadable, judged_file
 from gateway.settings import Settings
 from labeling import LabelError
 from labeling.file import LabeledFile, LabelPlan, label_file
-from labeling.inspection import inspect_in_subprocess, inspect_text
+from labeling.inspection import inspect_in_subprocess
 from labeling.sniff import FileFormat, sniff
 
 MET, BROKEN, UNREAD = 0, 1, 2
@@ -148,13 +148,7 @@ def inspect(file: Path, settings: Settings, home: Path) -> tuple[dict[str, Any],
         sidecar=beside.read_bytes() if beside.is_file() else None,
         trust_anchors_pem=ChainFiles.of(home / "keys").root_pem(),
     )
-    rules = rules_of_file(found)
-    if found["format"] == FileFormat.TEXT.value.name:
-        policy = policies.load(settings.policy.use)
-        elements = (policy.texts("label.text.ai_elements"), policy.texts("label.text.generation_elements"))
-        text = inspect_text(data.decode("utf-8"), elements)
-        found = found | _text_facts(found, text.is_labelled)
-        rules = (*rules_of_text(text), *(rule for rule in rules if rule.code == "manifest"))
+    found, rules = judged_file(found, data, elements_of(policies.load(settings.policy.use)))
     document = {**found, "rules": [rule.as_dict() for rule in rules]}
     if is_unreadable(found):
         return document, UNREAD
@@ -177,12 +171,6 @@ def said(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 _MARKS = {True: "met   ", False: "BROKEN", None: "open  "}
-
-
-def _text_facts(found: Mapping[str, Any], is_labelled: bool) -> dict[str, Any]:
-    """A plain text has no metadata that could lack a label: its words say what it is."""
-    findings = [finding for finding in found["findings"] if finding["code"] != "no-label"]
-    return {"findings": findings, "verdict": "generated" if is_labelled else found["verdict"]}
 
 
 def _sidecar_of(path: Path) -> Path:

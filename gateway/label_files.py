@@ -65,13 +65,18 @@ class FileLabels:
         return replace(plan, max_bytes=max_bytes, signer=self.signer if file_format in EMBEDDABLE else None)
 
 
+def elements_of(policy: Policy) -> tuple[tuple[str, ...], ...]:
+    """The groups of which a visible label holds one element each (GB 45438-2025 clause 5)."""
+    return (policy.texts("label.text.ai_elements"), policy.texts("label.text.generation_elements"))
+
+
 def file_labels(settings: Settings, policy: Policy, producer: str, keys: Path | None = None) -> FileLabels:
     """The labels that `settings` and `policy` ask for. `keys` is the folder of the signing chain, if there is one.
 
     Reads the font's and the clip's files. Raises `SettingsError` naming the key, `OSError` for a file that is away.
     """
     chosen = settings.label
-    elements = (policy.texts("label.text.ai_elements"), policy.texts("label.text.generation_elements"))
+    elements = elements_of(policy)
     if not holds_elements(chosen.image_words, elements):
         wanted = " and ".join(f"one of {', '.join(group)}" for group in elements)
         raise SettingsError(f"label.image_words: expected words that hold {wanted} (GB 45438-2025 clause 5)")

@@ -21,6 +21,7 @@ from audit_log import AuditLog, Entry, new_record_id, open_reader
 from audit_log.record import format_time, parse_time_us
 from gateway.home import Home
 from gateway.identity import Identifier
+from gateway.label_rules import is_record_id
 from gateway.settings import Identity
 from labeling import LabelError
 
@@ -31,7 +32,6 @@ _DAY_S = 86_400
 _MOST_DAYS = 366
 _MOST_CHARS = 500
 _AGREEMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}")
-_RECORD_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TENANT = "default"
 
 
@@ -47,11 +47,6 @@ class Grant:
     subject: str
     agreement: str
     expires_at: float
-
-
-def is_record_id(text: str) -> bool:
-    """Whether `text` is spelt as the id of a record."""
-    return _RECORD_ID.fullmatch(text) is not None
 
 
 @contextmanager
@@ -109,6 +104,11 @@ def find_grant(home: Home, grant_id: str, clock: Callable[[], float]) -> Grant:
     if clock() >= expires_at:
         raise GrantError("the grant has expired; make a new one with `dutybound label grant`")
     return Grant(grant_id, found.row.row.subject or "", str(leaf.get("agreement")), expires_at)
+
+
+def tells_of_content(leaf: Mapping[str, object]) -> bool:
+    """Whether a record is of content that went out, so that a label may name it: an answer, or a file by a grant."""
+    return leaf.get("type") in ("exchange", "open") or leaf.get("event") == WAIVED
 
 
 def record_use(home: Home, grant: Grant, record_id: str, exchange: str | None, clock: Callable[[], float]) -> None:

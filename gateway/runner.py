@@ -12,8 +12,9 @@ What must hold, in this order of importance:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 from starlette.types import Receive, Scope, Send
@@ -41,7 +42,12 @@ log = structlog.get_logger("dutybound.exchange")
 _WATCH_AFTER_S = 0.05
 """A client is watched for hanging up once its answer takes this long: a task for every short exchange costs more."""
 
+_LARGE_BYTES = 262_144
+"""A plain answer of this size holds pictures or sounds; a megabyte takes some 10 ms to read and as many to write."""
+
 _NO_STORE = (b"cache-control", b"no-store")
+
+T = TypeVar("T")
 
 
 class _Abandoned(Exception):
@@ -92,6 +98,8 @@ class Runner:
             if stage.side is Side.REQUEST and stage.request is not None
         ]
         self.answer_stages = [stage for stage in stages if stage.side is Side.ANSWER]
+        self.aside = ThreadPoolExecutor(1, "large-answers")
+        """One thread: several that decode at once would share the interpreter with the loop in ever smaller parts."""
 
     async def run(self, wire: Wire, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request on `wire`."""
@@ -198,7 +206,7 @@ class _Passage:
             await self._end_broken()
 
     async def _end_broken(self) -> None:
-        """The end of an answer of which a part of ours broke: an error where nothing was sent, else the wire's words."""
+        """The end of an answer of which a part of ours broke: an error, or the wire's words behind what was sent."""
         exchange = self.exchange
         message = MESSAGES["duty_failed"][language_of_prompt(exchange)]
         if not self.is_begun:
@@ -340,9 +348,10 @@ class _Passage:
             chain.judge.emit = released
         try:
             reader = self.wire.reader(exchange.prompt, house.settings.limits.event_bytes)
-            events = chain.through([*reader.feed(body), *reader.close()])
+            events = chain.through(await self._aside(lambda: [*reader.feed(body), *reader.close()], len(body)))
             await chain.settled()
-            out = writer.write(await chain.media([*events, *late]))
+            whole = await chain.media([*events, *late])
+            out = await self._aside(lambda: writer.write(whole), len(body))
         except BadAnswer as error:
             raise failure_of(error) from None
         finally:
@@ -355,6 +364,12 @@ class _Passage:
         added = house.clock() - exchange.answered_at + exchange.asked_at - exchange.started_at
         house.meters.added_duration.observe(added, self.wire.name)
         await self._after(chain)
+
+    async def _aside(self, work: Callable[[], T], size: int) -> T:
+        """What `work` gives, from a thread where `size` bytes are so many that other exchanges would wait for it."""
+        if size < _LARGE_BYTES:
+            return work()
+        return await asyncio.get_running_loop().run_in_executor(self.runner.aside, work)
 
     async def _stream(self, answer: UpstreamAnswer) -> None:
         exchange, house = self.exchange, self.house

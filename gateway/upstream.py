@@ -68,8 +68,9 @@ _MESSAGES = {
     "upstream_incomplete": "The model behind this service broke off its answer. Try again.",
     "upstream_invalid": "The model behind this service sent an answer that cannot be read. Try again later.",
     "upstream_too_large": "The model behind this service sent more than this gateway accepts.",
-    "unlabelled_media": "The answer holds a file that cannot carry its labels here, so it does not leave. Ask for pictures "
-    "inside the answer (b64_json) as PNG, JPEG or WebP, for sound as WAV, and for both without streaming.",
+    "unlabelled_media": "The answer holds a file that cannot carry its labels here, so it does not leave. "
+    "Ask for pictures inside the answer (b64_json) as PNG, JPEG or WebP, for sound as WAV, and for both without "
+    "streaming.",
 }
 
 

@@ -49,20 +49,21 @@ async def read_fields(request: Request, timeout_s: float) -> dict[str, object]:
     if media_type not in (JSON, FORM, MULTIPART):
         detail = f"Send {JSON}, {FORM} or {MULTIPART}."
         raise Refused(Problem(415, "unsupported_media_type", "This kind of body is not accepted", detail))
-    body = await _read(request, timeout_s)
+    body = await read_body(request, timeout_s)
     if media_type == JSON:
         return _json(body)
     return _form(body) if media_type == FORM else await _multipart(request, body)
 
 
-async def _read(request: Request, timeout_s: float) -> bytes:
+async def read_body(request: Request, timeout_s: float, max_bytes: int = MAX_BODY_BYTES) -> bytes:
+    """The whole body, at most `max_bytes`, within `timeout_s`. Raises `Refused`."""
     body = bytearray()
     try:
         async with asyncio.timeout(timeout_s):
             async for piece in request.stream():
                 body += piece
-                if len(body) > MAX_BODY_BYTES:
-                    detail = f"At most {MAX_BODY_BYTES} bytes are accepted here."
+                if len(body) > max_bytes:
+                    detail = f"At most {max_bytes} bytes are accepted here."
                     raise Refused(Problem(413, "body_too_large", "The body is too large", detail))
     except TimeoutError:
         detail = f"The whole body must arrive within {timeout_s:g} seconds; send it again."

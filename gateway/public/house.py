@@ -15,6 +15,10 @@ Record = Callable[[dict[str, object]], Awaitable[str]]
 """Appends facts (with a `type`) to the audit log; gives the record's id once it is durable, or raises `AuditError`."""
 
 
+FindRecord = Callable[[str], Awaitable[float | None]]
+"""When the record of that id was made, in seconds since the epoch, if it is one of content that went out; else None."""
+
+
 @dataclass(frozen=True, slots=True)
 class House:
     """The parts of the gateway that the public pages show and use.
@@ -29,6 +33,9 @@ class House:
     record: Record
     clock: Callable[[], float]
     checks: Callable[[], Mapping[str, bool]]
+    find_record: FindRecord
+    c2pa_root_pem: str = ""
+    """The root of the provider's own signing chain, empty where there is none."""
 
     @property
     def public_url(self) -> str:

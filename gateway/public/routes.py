@@ -13,12 +13,14 @@ from gateway.public.health import Health
 from gateway.public.house import House
 from gateway.public.page import STYLE_PATH, Pages
 from gateway.public.resource import Resource
+from gateway.public.verify import VERIFY_PATH, Verify
 
 
 def public_routes(house: House) -> list[Route]:
     """The routes. The order matters in one place: `status` would also be read as a receipt."""
     pages = Pages(house)
     about, complaints, health = About(house, pages), Complaints(house, pages), Health(house)
+    verify = Verify(house, pages)
     case = f"{COMPLAINTS_PATH}/{{receipt}}"
     return [
         Route("/livez", Resource({"GET": health.livez})),
@@ -31,5 +33,6 @@ def public_routes(house: House) -> list[Route]:
         Route(case, Resource({"GET": complaints.case}, pages.problem)),
         Route(f"{case}/appeal", Resource({"POST": complaints.appeal}, pages.problem)),
         Route(f"{case}/withdraw", Resource({"POST": complaints.withdraw}, pages.problem)),
+        Route(VERIFY_PATH, Resource({"GET": verify.get, "POST": verify.post}, pages.problem)),
         Route(STYLE_PATH, Resource({"GET": pages.get_style})),
     ]

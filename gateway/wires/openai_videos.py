@@ -124,7 +124,8 @@ class OpenAIVideoContent(_Videos):
     name = "openai_video_content"
     FIELDS: tuple[Field, ...] = (
         Field("(query) variant", "passed", "video, thumbnail or spritesheet"),
-        Field("< (film, pictures)", "refused", "until media are labelled: 501 `unlabelled_media`"),
+        Field("< (pictures)", "labelled", "thumbnail and spritesheet"),
+        Field("< (film)", "refused", "501 `unlabelled_media`: films are not labelled inside an answer"),
     )
 
     def read_request(self, path: str, query: str, body: bytes) -> Prompt:

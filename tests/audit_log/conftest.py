@@ -91,9 +91,14 @@ LONG_TAIL = 300
 def built_long_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two whole segments and a tail: the first from 2026, the second from 2027, the tail from 2028.
 
-    Most leaves are put into the store by hand, under a writer of their own, because that is quick.
+    Most leaves are put into the store by hand, under a writer of their own, and nothing is synced: that is quick.
     """
-    home = tmp_path_factory.mktemp("long") / "home"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda fd: None)
+        return _build_long_home(tmp_path_factory.mktemp("long") / "home")
+
+
+def _build_long_home(home: Path) -> Path:
     clock = Clock(1_767_000_000.0)
     AuditLog.create(home, ORIGIN, clock=clock)
     log = AuditLog.open(home, writer="gw", publish=False, clock=clock)

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from audit_log.errors import LogNotInitialised, LogRefused
-from audit_log.keys import create_log_key, create_master_key, load_log_key, load_master_key, write_secret
+from audit_log.keys import create_log_key, create_master_key, load_log_key, load_master_key, read_vkeys, write_secret
 
 
 def test_a_log_key_is_read_back(tmp_path: Path) -> None:
@@ -84,3 +84,15 @@ def test_a_key_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "some.key").mkdir(mode=0o700)
     with pytest.raises(LogRefused, match="cannot be read"):
         load_log_key(tmp_path / "some.key")
+
+
+def test_all_keys_that_a_log_had_are_read_the_newest_last(home: Path) -> None:
+    """From two files; a missing or damaged one is told."""
+    now = (home / "log.vkey").read_text().strip()
+    assert [one.vkey for one in read_vkeys(home)] == [now]
+    (home / "retired.vkeys").write_text("not a key\n")
+    with pytest.raises(LogRefused, match="restore"):
+        read_vkeys(home)
+    (home / "log.vkey").unlink()
+    with pytest.raises(LogNotInitialised):
+        read_vkeys(home)

@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 
 from audit_log import verifier_file
-from audit_log.commands import export
+from audit_log.commands import erase, export, hold_place, prune, rotate
+from audit_log.holds import HoldScope
+from audit_log.record import TYPES
+from audit_log.retention import Retention, RetentionRule
 
 BARE = ("cryptography", "cffi", "pycparser")
 
@@ -76,6 +79,32 @@ def test_it_prints_an_opened_body_and_nothing_else(bare_python: Path, unpacked: 
     assert run(bare_python, unpacked, "--body", "4000").returncode == 1
 
 
+def test_a_log_that_lived_through_everything_verifies(bare_python: Path, long_home: Path, tmp_path: Path) -> None:
+    """Pruned, under a hold, erased from, and signed by another key since; the auditor knows the first key alone."""
+
+    def clock() -> float:
+        return 1.9e9
+
+    vkey = (long_home / "log.vkey").read_text().strip()
+    rules = Retention((RetentionRule("all", TYPES, 0, None, "house-1"),))
+    prune(long_home, rules, by="ops", upto="allowed", clock=clock)
+    rotate(long_home, by="ops", clock=clock)
+    scope = HoldScope(exchange="01a1ffcc-dd0f-78c7-a417-3d2fff91ac6e")
+    hold_place(long_home, scope, reason="case-1", by="anna", role="legal", clock=clock)
+    assert erase(long_home, "t", "p", rules, basis="pipl-47", by="desk", clock=clock)["state"] == "done"
+    export(long_home, tmp_path / "b.zip", generator="test 1")
+    with zipfile.ZipFile(tmp_path / "b.zip") as pack:
+        pack.extractall(tmp_path / "bundle")
+
+    said = run(bare_python, tmp_path / "bundle", "--vkey", vkey, "--json")
+    found = json.loads(said.stdout)
+    assert (said.returncode, found["problems"], found["first"], found["erased"]) == (0, [], 131_072, 1)
+    path = tmp_path / "bundle" / "records.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"event":"rotate"', b'"event":"rotatf"'))
+    said = run(bare_python, tmp_path / "bundle", "--vkey", vkey)
+    assert said.returncode == 1 and "first bad index 1313" in said.stdout
+
+
 def test_it_is_one_file_that_imports_nothing_else(unpacked: Path) -> None:
     """Only the standard library and cryptography, whatever the modules import from each other."""
     tree = ast.parse((unpacked / "verify.py").read_text())
@@ -95,3 +124,19 @@ def test_names_of_two_modules_may_not_clash(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(verifier_file, "_MODULES", ("tiles", "record"))
     with pytest.raises(AssertionError, match="MAX_LEAF_BYTES"):
         verifier_file.verifier_source()
+
+
+def test_the_verifier_that_the_documentation_shows_works(bare_python: Path, unpacked: Path, small: Path) -> None:
+    """It is written anew there, with nothing of ours, and finds the same."""
+    text = (Path(__file__).parents[2] / "docs" / "audit.md").read_text()
+    own = unpacked.parent / "own.py"
+    own.write_text(text.split("```python\n")[1].split("```")[0])
+    vkey = (small / "log.vkey").read_text().strip()
+    command = [bare_python, "-I", own, vkey, unpacked]
+
+    said = subprocess.run(command, capture_output=True, text=True)
+    assert (said.returncode, said.stdout) == (0, "43 records are in the log audit.example.com/test\n")
+    path = unpacked / "records.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"t1", b"t2", 1))
+    said = subprocess.run(command, capture_output=True, text=True)
+    assert said.returncode == 1 and "is not in the log" in said.stderr

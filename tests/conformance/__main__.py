@@ -6,11 +6,25 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from tests.conformance.suite import CHECKS, Result, Verdict, run, table, write_report
-from tests.conformance.target import TargetError, read_target
+from tests.conformance.suite import CHECKS, Result, Verdict, judging, table, write_report
+from tests.conformance.target import Target, TargetError, read_target
 from tests.conformance.terms import TERMS
+
+
+def _heard(result: Result) -> None:
+    note = f": {result.note}" if result.note else ""
+    print(f"{result.wire} {result.check} {result.verdict.value}{note}", file=sys.stderr, flush=True)
+
+
+async def _judge(target: Target, wires: Sequence[str], keys: Sequence[str]) -> list[Result]:
+    results: list[Result] = []
+    async with judging(target) as judge:
+        for wire in wires:
+            results += await judge.run(wire, keys, _heard)
+    return results
 
 
 def main() -> int:
@@ -31,13 +45,11 @@ def main() -> int:
     if unknown := set(options.check) - {check.key for check in CHECKS}:
         parser.error(f"unknown checks: {', '.join(sorted(unknown))}")
 
-    def heard(result: Result) -> None:
-        note = f": {result.note}" if result.note else ""
-        print(f"{result.wire} {result.check} {result.verdict.value}{note}", file=sys.stderr, flush=True)
-
     try:
         target = read_target(options.target)
-        results = asyncio.run(run(target, wires=options.wire, keys=options.check, heard=heard))
+        if unknown := set(options.wire) - set(target.wires):
+            parser.error(f"wires that the target does not serve: {', '.join(sorted(unknown))}")
+        results = asyncio.run(_judge(target, options.wire or target.wires, options.check))
     except TargetError as error:
         print(error, file=sys.stderr)
         return 2

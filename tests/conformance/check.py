@@ -80,7 +80,10 @@ def expect_whole(got: Got, text: str, where: str) -> None:
 
 def expect_stopped(got: Got, where: str) -> None:
     """A forbidden word is nowhere in the answer, and nothing that the model said after it either."""
-    expect(got.seen is not None, f"{where}: the upstream was not called ({got.status} {got.answer.error}{got.answer.fault})")
+    expect(
+        got.seen is not None,
+        f"{where}: the upstream was not called ({got.status} {got.answer.error}{got.answer.fault})",
+    )
     expect_no_leak(got, where)
     expect(not arrived(got), f"{where}: the answer went on behind the forbidden word")
 

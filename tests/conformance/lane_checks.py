@@ -22,7 +22,7 @@ def _call(arguments: dict[str, Any], split: int = 0, *, is_escaped: bool = False
 @check("tool-whole", "A harmless tool call arrives with its arguments unchanged", Can.TOOL)
 async def tool_whole(probe: Probe) -> None:
     """A tool acts on them: nothing may be written into them."""
-    arguments = {"q": f"天气 \"quoted\" {terms.SENTINEL}", "n": 3, "list": [1, None, True]}
+    arguments = {"q": f'天气 "quoted" {terms.SENTINEL}', "n": 3, "list": [1, None, True]}
     for stream in _BOTH:
         for split in (0, 1, 4) if stream else (0,):
             got = await probe.ask(_call(arguments, split), Asked(stream=stream, with_tool=True))

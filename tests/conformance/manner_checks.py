@@ -7,6 +7,7 @@ import asyncio
 import json
 from itertools import pairwise
 from statistics import median
+from typing import Any
 
 import httpx
 
@@ -96,9 +97,8 @@ async def disconnect_recorded(probe: Probe) -> None:
     record_id = got.headers.get(records.id_header.lower(), "")
     expect(bool(record_id), f"the answer has no {records.id_header} header")
     places = {**probe.running.places, "id": record_id}
-    headers = {
-        name: value.replace("{token}", token(records, probe.running.places)) for name, value in records.headers.items()
-    }
+    bearer = token(records, probe.running)
+    headers = {name: value.replace("{token}", bearer) for name, value in records.headers.items()}
     async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
         for _ in range(100):
             answer = await client.get(records.url.format_map(places), headers=headers)
@@ -146,7 +146,7 @@ async def labels(probe: Probe) -> None:
         expect(text in got.answer.text(), f"{form(got)}: the text does not say {text}")
         if not member:
             continue
-        found = [item for item in documents(got.body.decode()) if isinstance(item, dict | list)]
+        found: list[Any] = [item for item in documents(got.body.decode()) if isinstance(item, dict | list)]
         if len(found) == 1 and isinstance(found[0], list):
             found = found[0]
         for item in (found[0], found[-1]):

@@ -37,6 +37,10 @@ class Manner:
     status: int = 200
 
 
+Wanted = tuple[Said, Asked | None, Manner | None]
+"""What the model says, what is asked, and how it is written."""
+
+
 class Probe:
     """One wire of one running gateway."""
 
@@ -100,7 +104,7 @@ class Probe:
             got.answer = self.wire.read(asked, got.status, got.headers, got.body)
         return got
 
-    async def ask_all(self, wanted: Sequence[tuple[Said, Asked | None, Manner | None]]) -> list[Got]:
+    async def ask_all(self, wanted: Sequence[Wanted]) -> list[Got]:
         """Several exchanges, some at a time, answers in order."""
         return await asyncio.gather(*(self.ask(said, asked, manner) for said, asked, manner in wanted))
 

@@ -6,19 +6,21 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
+
+import httpx
 
 from tests.conformance import lane_checks, manner_checks, prompt_checks, text_checks
 from tests.conformance.check import CHECKS, Check, Failed, NotApplicable
 from tests.conformance.probe import Probe, new_client
 from tests.conformance.target import Running, Target, running
-from tests.conformance.upstream import serve_tickets
+from tests.conformance.upstream import TicketUpstream, serve_tickets
 from tests.conformance.wires.table import WIRES
 
-__all__ = ["CHECKS", "Result", "Verdict", "run", "table", "write_report"]
+__all__ = ["CHECKS", "Judge", "Result", "Verdict", "judging", "table", "write_report"]
 _DECLARED = (text_checks, lane_checks, prompt_checks, manner_checks)
 """Importing these declares the checks."""
 
@@ -44,37 +46,49 @@ class Result:
     seconds: float
 
 
-async def run(
-    target: Target,
-    *,
-    wires: Iterable[str] = (),
-    keys: Iterable[str] = (),
-    heard: Callable[[Result], None] = lambda result: None,
-) -> list[Result]:
-    """All results, in the order of wires and checks. `wires` and `keys` choose among them; empty is all."""
-    chosen = [check for check in CHECKS if not keys or check.key in set(keys)]
-    results: list[Result] = []
+class Judge:
+    """A target whose gateways run. `run` may be called for one wire after the other."""
+
+    def __init__(
+        self, target: Target, upstream: TicketUpstream, client: httpx.AsyncClient, gateway: Running, held: Running
+    ) -> None:
+        self._target = target
+        self._upstream = upstream
+        self._client = client
+        self._gateway = gateway
+        self._held = held
+
+    async def run(
+        self, name: str, keys: Iterable[str] = (), heard: Callable[[Result], None] = lambda result: None
+    ) -> list[Result]:
+        """The results of one wire, in the order of the checks. `keys` chooses among them; empty is all."""
+        wire, chosen = WIRES[name](), frozenset(keys)
+        probes = {
+            is_on_hold: Probe(self._target, running_, wire, self._upstream, self._client)
+            for is_on_hold, running_ in ((False, self._gateway), (True, self._held))
+        }
+        results = []
+        for check in CHECKS:
+            if not chosen or check.key in chosen:
+                results.append(await _one(check, probes[check.on_hold]))
+                self._upstream.forget()
+                heard(results[-1])
+        return results
+
+
+@contextlib.asynccontextmanager
+async def judging(target: Target) -> AsyncIterator[Judge]:
+    """Start what the target says, for as long as the context lasts. Raises `TargetError`."""
     async with (
         serve_tickets(target.upstream_port) as upstream,
-        running(target, upstream.url) as gateway,
         new_client() as client,
         contextlib.AsyncExitStack() as stack,
     ):
-        held: Running | None = None
-        if target.hold is not None and any(check.on_hold for check in chosen):
+        gateway = await stack.enter_async_context(running(target, upstream.url))
+        held = gateway
+        if target.hold is not None:
             held = await stack.enter_async_context(running(target, upstream.url, target.hold))
-        for name in target.wires:
-            if wires and name not in set(wires):
-                continue
-            wire = WIRES[name]()
-            probe = Probe(target, gateway, wire, upstream, client)
-            on_hold = Probe(target, held, wire, upstream, client) if held is not None else probe
-            for check in chosen:
-                result = await _one(check, on_hold if check.on_hold else probe)
-                upstream.forget()
-                results.append(result)
-                heard(result)
-    return results
+        yield Judge(target, upstream, client, gateway, held)
 
 
 async def _one(check: Check, probe: Probe) -> Result:
@@ -94,9 +108,7 @@ async def _one(check: Check, probe: Probe) -> Result:
         except Exception as error:  # a check that breaks has proved nothing
             verdict, note = Verdict.FAILED, f"the check broke: {type(error).__name__}: {error}"
     seconds = time.monotonic() - begun_s
-    return Result(
-        probe.wire.name, check.key, check.says, verdict, note, probe.exchanges - before, round(seconds, 3)
-    )
+    return Result(probe.wire.name, check.key, check.says, verdict, note, probe.exchanges - before, round(seconds, 3))
 
 
 def table(results: Sequence[Result]) -> str:

@@ -88,6 +88,8 @@ class Running:
 
     base_url: str
     places: Mapping[str, str]
+    kept: dict[str, str] = field(default_factory=dict)
+    """What was asked of it once and stays true, such as a token."""
 
 
 def read_target(path: Path) -> Target:
@@ -213,9 +215,11 @@ def _call(command: tuple[str, ...], places: Mapping[str, str], env: Mapping[str,
     return done.stdout
 
 
-def token(records: Records, places: Mapping[str, str]) -> str:
-    """What the token command prints last."""
-    return _call(records.token_command, places, None).split()[-1] if records.token_command else ""
+def token(records: Records, running: Running) -> str:
+    """What the token command prints last; asked once."""
+    if records.token_command and "token" not in running.kept:
+        running.kept["token"] = _call(records.token_command, running.places, None).split()[-1]
+    return running.kept.get("token", "")
 
 
 async def _ready(url: str, process: asyncio.subprocess.Process, log: Path) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rooms for tests of the runner: a log that waits or breaks on demand, an upstream made of lists, a client with a watch."""
+"""Rooms for tests of the runner: a log that waits or breaks on demand, an upstream made of lists, a client."""
 
 from __future__ import annotations
 
@@ -192,9 +192,12 @@ class Client:
     def scope(self) -> dict[str, Any]:
         """As ASGI has it."""
         return {
-            "type": "http", "method": self.method, "path": self.path, "query_string": self.query,
+            "type": "http",
+            "method": self.method,
+            "path": self.path,
+            "query_string": self.query,
             "headers": [(b"content-length", str(len(self.body)).encode()), *self.headers],
-        }  # fmt: skip
+        }
 
     async def receive(self) -> Message:
         """The request, then silence until the client leaves."""
@@ -262,12 +265,21 @@ class Rooms:
         self.house = cast(
             House,
             SimpleNamespace(
-                settings=Settings(**dict(settings or {})), clock=clock, entropy=lambda count: bytes(count), meters=self.meters,
-                labels=labels(), filter=FilterHandle(current), upstream=self.upstream, disclosure=self.people,
-                minors=self.people, judging=None,
-                recorder=Recorder(cast(Any, self.log), cast(Any, self.incidents), load(["cn"]), bodies, clock, self.meters),
+                settings=Settings(**dict(settings or {})),
+                clock=clock,
+                entropy=lambda count: bytes(count),
+                meters=self.meters,
+                labels=labels(),
+                filter=FilterHandle(current),
+                upstream=self.upstream,
+                disclosure=self.people,
+                minors=self.people,
+                judging=None,
+                recorder=Recorder(
+                    cast(Any, self.log), cast(Any, self.incidents), load(["cn"]), bodies, clock, self.meters
+                ),
             ),
-        )  # fmt: skip
+        )
         self.runner = Runner(self.house, WAY if stages is None else stages)
 
     def client(self, body: bytes = b"", **options: Any) -> Client:
@@ -359,7 +371,9 @@ def completion(text: str = "Hello.") -> bytes:
     message = {"role": "assistant", "content": text}
     choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
     usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
-    return json.dumps({"id": "i", "object": "chat.completion", "model": "m", "choices": choices, "usage": usage}).encode()
+    return json.dumps(
+        {"id": "i", "object": "chat.completion", "model": "m", "choices": choices, "usage": usage}
+    ).encode()
 
 
 def chunks(*texts: str, ends: bool = True) -> list[bytes]:

@@ -30,7 +30,8 @@ class Mark:
     def feed(self, events: Sequence[Event]) -> list[Event]:
         """Every text with the letter."""
         return [
-            TextDelta(event.lane, event.text + self._letter) if isinstance(event, TextDelta) else event for event in events
+            TextDelta(event.lane, event.text + self._letter) if isinstance(event, TextDelta) else event
+            for event in events
         ]
 
     def flush(self) -> list[Event]:
@@ -127,7 +128,9 @@ def test_each_duty_may_say_something_about_the_whole() -> None:
 def test_whether_somebody_was_told_is_known() -> None:
     """Only where the notice stands in the text."""
     made = Exchange("r", 0.0, "w", "/", head_notice="You talk to an AI.")
-    walked, _, _ = chain(stage("notices", Side.ANSWER, lambda house, exchange: NoticesInAnswer(exchange)), exchange=made)
+    walked, _, _ = chain(
+        stage("notices", Side.ANSWER, lambda house, exchange: NoticesInAnswer(exchange)), exchange=made
+    )
     assert not walked.is_told
     walked.through([TextDelta(ANSWER, "x")])
     assert walked.is_told

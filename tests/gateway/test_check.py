@@ -36,9 +36,7 @@ def test_the_sample_service_can_start() -> None:
         ({"upstream": {"api_key_env": "DUTYBOUND_TEST_NOT_SET"}}, "upstream.api_key_env"),
     ],
 )
-def test_what_the_duties_cannot_be_done_with_is_an_error(
-    sections: dict[str, Any], key: str, tmp_path: Path
-) -> None:
+def test_what_the_duties_cannot_be_done_with_is_an_error(sections: dict[str, Any], key: str, tmp_path: Path) -> None:
     """It names its key, says the fact and the next step."""
     finding = found(base_dir=tmp_path, **sections)[key]
     assert finding.level == "error" and len(finding.text) > 10
@@ -71,9 +69,7 @@ def test_a_term_file_with_a_bad_line_is_named_without_its_term(tmp_path: Path) -
         ),
     ],
 )
-def test_what_an_operator_should_know_is_a_warning(
-    sections: dict[str, Any], key: str, cured: dict[str, Any]
-) -> None:
+def test_what_an_operator_should_know_is_a_warning(sections: dict[str, Any], key: str, cured: dict[str, Any]) -> None:
     """And it goes away when it is mended."""
     assert found(**sections)[key].level == "warning"
     assert key not in found(**cured)
@@ -83,7 +79,9 @@ def test_a_real_model_without_terms_is_worth_a_word(tmp_path: Path) -> None:
     """The sample model says nothing that a term could find."""
     (tmp_path / "terms.tsv").write_text("word\tA1a\n")
     assert "content_filter.terms" in found(upstream=REAL)
-    assert "content_filter.terms" not in found(upstream=REAL, base_dir=tmp_path, content_filter={"terms": ("terms.tsv",)})
+    assert "content_filter.terms" not in found(
+        upstream=REAL, base_dir=tmp_path, content_filter={"terms": ("terms.tsv",)}
+    )
 
 
 def test_no_finding_shows_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: 0 where everything holds, 1 where it does not, 2 where it could not be done, in one line and why."""
+"""The command line: 0 where everything holds, 1 where it does not, 2 where it could not be done, and why."""
 
 from __future__ import annotations
 
@@ -80,7 +80,12 @@ def test_serve_takes_its_flags_over_everything(home: str, monkeypatch: pytest.Mo
     monkeypatch.setenv("DUTYBOUND_SERVER__HOST", "10.0.0.1")
     said("serve", "--home", home, "--upstream", "http://127.0.0.1:9", "--port", "0", "--workers", "2", status=3)
     server = served[0].server
-    assert (served[0].upstream.url, server.port, server.host, server.workers) == ("http://127.0.0.1:9", 0, "10.0.0.1", 2)
+    assert (served[0].upstream.url, server.port, server.host, server.workers) == (
+        "http://127.0.0.1:9",
+        0,
+        "10.0.0.1",
+        2,
+    )
     assert server.operator_port == 9090
 
 

@@ -11,8 +11,11 @@ from gateway.errors import MEDIA_TYPE, Problem
 def test_a_problem_has_type_title_status_and_code() -> None:
     """The detail only where there is one."""
     assert json.loads(Problem(404, "not_found", "There is no such page.").body()) == {
-        "type": "urn:dutybound:problem:not_found", "title": "There is no such page.", "status": 404, "code": "not_found",
-    }  # fmt: skip
+        "type": "urn:dutybound:problem:not_found",
+        "title": "There is no such page.",
+        "status": 404,
+        "code": "not_found",
+    }
 
 
 def test_detail_and_extension_members_stand_beside_them() -> None:

@@ -10,7 +10,15 @@ import pytest
 from gateway.events import Attached, Channel, End, Finish, Lane, Media, Opaque, TextDelta, Usage
 
 LANE = Lane(0, Channel.ANSWER)
-EVENTS = (TextDelta(LANE, "a"), Attached(LANE), Media(0, "image/png", b""), Finish(0, "stop"), Usage(1, 2), Opaque(), End())
+EVENTS = (
+    TextDelta(LANE, "a"),
+    Attached(LANE),
+    Media(0, "image/png", b""),
+    Finish(0, "stop"),
+    Usage(1, 2),
+    Opaque(),
+    End(),
+)
 
 
 def test_lanes_name_places() -> None:

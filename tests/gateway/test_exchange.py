@@ -11,7 +11,15 @@ from gateway.exchange import ANONYMOUS, AgeBand, Exchange, Outcome, Person
 
 @pytest.mark.parametrize(
     ("band", "minor"),
-    [("0-2", True), ("3-7", True), ("8-11", True), ("12-15", True), ("16-17", True), ("18+", False), ("unknown", False)],
+    [
+        ("0-2", True),
+        ("3-7", True),
+        ("8-11", True),
+        ("12-15", True),
+        ("16-17", True),
+        ("18+", False),
+        ("unknown", False),
+    ],
 )
 def test_a_band_tells_whether_somebody_is_a_minor(band: str, minor: bool) -> None:
     """Unknown is not known to be one."""

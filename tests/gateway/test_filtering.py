@@ -133,7 +133,7 @@ pieces = st.lists(
 def test_any_number_of_lanes_keep_their_order_and_their_attachments(
     deltas: list[tuple[Lane, str, bool]], cuts: set[int]
 ) -> None:
-    """Interleaved and batched in any way: each lane's text is the filtered whole, and nothing told of it overtakes it."""
+    """Interleaved and batched in any way: a lane's text is the filtered whole, and nothing told of it overtakes it."""
     events: list[Event] = []
     for lane, text, is_told in deltas:
         events.append(TextDelta(lane, text))
@@ -201,7 +201,7 @@ def test_the_name_of_a_tool_leaves_before_its_arguments() -> None:
 
 
 def test_a_lane_that_goes_on_after_it_ended_is_still_one_text() -> None:
-    """A name that comes in two pieces around its arguments, a text behind the end of its choice: joined it is the word."""
+    """A name in two pieces around its arguments, a text behind the end of its choice: joined it is the word."""
     asked = exchange()
     duty = AnswerFilter(asked, FILTER)
     out = fed(duty, TextDelta(NAME, "x禁"), TextDelta(ARGUMENTS, "{}"), TextDelta(NAME, "词y"))
@@ -210,7 +210,9 @@ def test_a_lane_that_goes_on_after_it_ended_is_still_one_text() -> None:
     out = fed(AnswerFilter(asked, FILTER), TextDelta(ANSWER, "a禁"), Finish(0, "stop"), TextDelta(ANSWER, "词"))
     assert asked.outcome is Outcome.STOPPED and said(out) == "a禁"
     asked = exchange()
-    out = fed(AnswerFilter(asked, FILTER), TextDelta(ANSWER, "a禁"), Finish(0, "stop"), TextDelta(ANSWER, "止假词"), End())
+    out = fed(
+        AnswerFilter(asked, FILTER), TextDelta(ANSWER, "a禁"), Finish(0, "stop"), TextDelta(ANSWER, "止假词"), End()
+    )
     assert asked.outcome is Outcome.OPEN and said(out) == "a禁止**"
 
 
@@ -232,8 +234,9 @@ def test_a_stop_ends_every_choice_that_has_begun_and_nothing_follows() -> None:
     out = duty.feed([TextDelta(ANSWER, f"well {BLOCKED} more"), TextDelta(other, "late")])
     assert said(out) == "well "
     assert {event.choice: event.reason for event in out if isinstance(event, Finish)} == {
-        0: CONTENT_FILTER, 1: CONTENT_FILTER,
-    }  # fmt: skip
+        0: CONTENT_FILTER,
+        1: CONTENT_FILTER,
+    }
     assert isinstance(out[-1], End)
     assert duty.feed([TextDelta(other, "late"), End()]) == [] and duty.flush() == []
 
@@ -294,13 +297,17 @@ def test_of_a_plain_answer_that_is_stopped_nothing_is_left() -> None:
     """Every choice ends; the document comes along for its names."""
     asked = exchange(stream=False)
     events: list[Event] = [
-        TextDelta(Lane(1, Channel.ANSWER), "fine"), TextDelta(ANSWER, f"a{BLOCKED}"), Finish(0, "stop"), Finish(1, "stop"),
+        TextDelta(Lane(1, Channel.ANSWER), "fine"),
+        TextDelta(ANSWER, f"a{BLOCKED}"),
+        Finish(0, "stop"),
+        Finish(1, "stop"),
         End("tree"),
-    ]  # fmt: skip
+    ]
     out = AnswerFilter(asked, FILTER).feed(events)
     assert [(event.choice, event.reason) for event in out[:-1] if isinstance(event, Finish)] == [
-        (0, CONTENT_FILTER), (1, CONTENT_FILTER),
-    ]  # fmt: skip
+        (0, CONTENT_FILTER),
+        (1, CONTENT_FILTER),
+    ]
     assert len(out) == 3 and isinstance(out[-1], End) and out[-1].carrier == "tree"
     assert asked.released_chars == 0 and asked.outcome is Outcome.STOPPED
 

@@ -40,7 +40,9 @@ def test_a_wires_path_is_walked() -> None:
     assert rooms.record["wire"] == "openai_chat"
 
 
-@pytest.mark.parametrize("path", ["/duty/about", "/duty/complaints", "/.well-known/ai-disclosure.json", "/livez", "/readyz"])
+@pytest.mark.parametrize(
+    "path", ["/duty/about", "/duty/complaints", "/.well-known/ai-disclosure.json", "/livez", "/readyz"]
+)
 def test_pages_are_asked_for_their_paths(path: str) -> None:
     """Without a record of an exchange: it is none."""
     client, rooms, pages = knock("GET", path)
@@ -49,9 +51,15 @@ def test_pages_are_asked_for_their_paths(path: str) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("POST", "/v1/fine_tuning/jobs"), ("GET", "/v1/models/../files"), ("GET", "/"), ("GET", "/metrics"), ("GET", "/console/"),
-     ("POST", "/v2/chat/completions")],
-)  # fmt: skip
+    [
+        ("POST", "/v1/fine_tuning/jobs"),
+        ("GET", "/v1/models/../files"),
+        ("GET", "/"),
+        ("GET", "/metrics"),
+        ("GET", "/console/"),
+        ("POST", "/v2/chat/completions"),
+    ],
+)
 def test_what_is_not_known_is_refused_recorded_and_never_passed(method: str, path: str) -> None:
     """Its duties could not be done; and the record does not repeat the path, which may say anything."""
     client, rooms, pages = knock(method, path)

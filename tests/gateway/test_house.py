@@ -57,7 +57,11 @@ def test_what_was_in_force_is_in_the_boot_record(folder: Path) -> None:
     """Version, settings, policy, terms, notice; and the log of a house that was closed holds."""
 
     async def facts(house: House) -> dict[str, Any]:
-        return {"policy": house.policy.digest, "terms": house.filter.current.digest, "notice": house.disclosure.notice.version}
+        return {
+            "policy": house.policy.digest,
+            "terms": house.filter.current.digest,
+            "notice": house.disclosure.notice.version,
+        }
 
     wanted = within(folder, facts)
     boot = records(folder, "boot")[-2]
@@ -162,7 +166,7 @@ def test_term_files_lie_beside_the_configuration(tmp_path: Path) -> None:
 def test_the_producer_is_the_code_or_the_name_in_ascii() -> None:
     """Annex E of GB 45438 allows either; a code that is none is refused."""
     assert producer(Settings(service={"provider_code": CODE})) == CODE  # type: ignore[arg-type]
-    named = producer(Settings(service={"provider": "示例 Co. \"A\""}))  # type: ignore[arg-type]
+    named = producer(Settings(service={"provider": '示例 Co. "A"'}))  # type: ignore[arg-type]
     assert named.isascii() and " " not in named and '"' not in named
     with pytest.raises(SettingsError, match=r"service\.provider_code"):
         producer(Settings(service={"provider_code": CODE[:-1] + "2x"}))  # type: ignore[arg-type]

@@ -42,14 +42,14 @@ def test_the_height_comes_from_the_policy_and_the_rest_from_the_settings(tmp_pat
 @pytest.mark.parametrize("words", ["AI", "生成", "made by a machine", "SAID生成"])
 def test_words_without_both_elements_are_refused(tmp_path: Path, words: str) -> None:
     """A label that is none would be worse than an error."""
-    with pytest.raises(SettingsError, match="label.image_words"):
+    with pytest.raises(SettingsError, match="image_words"):
         made(tmp_path, image_words=words)
 
 
 def test_a_font_or_clip_that_is_away_or_no_clip_is_refused(tmp_path: Path) -> None:
     """At start, not at the first picture."""
     (tmp_path / "noise.wav").write_bytes(b"noise")
-    with pytest.raises(SettingsError, match="label.image_font"):
+    with pytest.raises(SettingsError, match="image_font"):
         made(tmp_path, image_font="missing.ttf")
     with pytest.raises(OSError):
         made(tmp_path, voice_clip="missing.wav")

@@ -12,7 +12,8 @@ import pytest
 
 from audit_log import open_reader
 from gateway.home import Home
-from gateway.label_grants import GrantError, find_grant, is_record_id, new_grant, record_use
+from gateway.label_grants import GrantError, find_grant, new_grant, record_use, tells_of_content
+from gateway.label_rules import is_record_id
 
 ASKED: dict[str, Any] = {"recipient": "安娜 +86 138", "agreement": "v1.2", "reason": "subtitles of a film", "days": 2}
 
@@ -113,6 +114,23 @@ def test_a_grant_says_everything_that_article_9_asks(
     with pytest.raises(GrantError, match=field) as caught:
         new_grant(home, **{**ASKED, field: value}, clock=clock)
     assert "two words" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("leaf", "does"),
+    [
+        ({"type": "exchange"}, True),
+        ({"type": "open"}, True),
+        ({"type": "close"}, False),
+        ({"type": "complaint"}, False),
+        ({"type": "measure", "event": "label_waived"}, True),
+        ({"type": "measure", "event": "label_grant"}, False),
+        ({}, False),
+    ],
+)
+def test_only_records_of_content_that_went_out_answer_a_label(leaf: dict[str, str], does: bool) -> None:
+    """Who asks about a label learns nothing about complaints, incidents or people."""
+    assert tells_of_content(leaf) is does
 
 
 def test_record_ids_are_known_by_their_form() -> None:

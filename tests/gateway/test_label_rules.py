@@ -5,10 +5,19 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.label_rules import MEANINGS, Rule, are_met, is_unreadable, rules_of_file, rules_of_text
+from gateway.label_rules import (
+    MEANINGS,
+    Rule,
+    are_met,
+    is_unreadable,
+    judged_file,
+    judged_text,
+    records_of,
+    rules_of_file,
+)
 from labeling import implicit
 from labeling.aigc import AigcLabel
-from labeling.inspection import Inspection, inspect_file, inspect_text
+from labeling.inspection import Inspection, inspect_file
 from labeling.sniff import FileFormat
 from tests.labeling.conftest import encoded, picture
 
@@ -55,11 +64,50 @@ def test_a_manifest_counts_where_there_is_one(state: str, is_met: bool | None) -
     assert met(found)["manifest"] is is_met
 
 
-def test_a_text_has_one_rule() -> None:
-    """What people read."""
-    groups = (("AI",), ("生成",))
-    assert [rule.is_met for rule in rules_of_text(inspect_text("AI生成\n正文", groups))] == [True]
-    assert [rule.is_met for rule in rules_of_text(inspect_text("正文", groups))] == [False]
+GROUPS = (("AI",), ("生成",))
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict", "is_met"), [("AI生成\n正文", "generated", True), ("正文", "unlabelled", False)]
+)
+def test_a_text_has_one_rule(text: str, verdict: str, is_met: bool) -> None:
+    """What people read; pasted or as a file, where a manifest beside it may count too."""
+    document, rules = judged_text(text, GROUPS)
+    assert (document["verdict"], [rule.is_met for rule in rules]) == (verdict, [is_met])
+    data = text.encode()
+    document, rules = judged_file(inspect_file(data).as_dict(), data, GROUPS)
+    assert (document["verdict"], document["findings"]) == (verdict, [])
+    assert {rule.code: rule.is_met for rule in rules} == {"visible": is_met, "manifest": None}
+
+
+def test_a_manifest_beside_a_text_speaks_for_it() -> None:
+    """Also where its words do not."""
+    found = Inspection("plain text", "text/plain", 6, "generated", manifest={"state": "valid"})
+    document, rules = judged_file(found.as_dict(), "正文".encode(), GROUPS)
+    assert (document["verdict"], document["manifest"]["state"]) == ("generated", "valid")
+    assert {rule.code: rule.is_met for rule in rules} == {"visible": False, "manifest": True}
+
+
+def test_a_copied_answer_is_judged_by_its_seven_keys() -> None:
+    """Every value of the label, and faults in it."""
+    for value, verdict in (("1", "generated"), ("3", "suspected")):
+        document, rules = judged_text(AigcLabel(value, "someone", "x").as_json(wrapped=True), GROUPS)
+        assert document["verdict"] == verdict and are_met(rules)
+    _, rules = judged_text('{"AIGC":{"Label":"1"}}', GROUPS)
+    assert {rule.code: rule.is_met for rule in rules} == {"hidden": True, "content": False, "visible": None}
+    assert judged_text('{"a":1}', GROUPS)[0]["labels"] == []
+
+
+def test_records_are_named_by_producer_and_propagator() -> None:
+    """Only what is spelt as an id of ours, each once."""
+    own, other = LABEL.produce_id, "0199a000-0000-7000-8000-000000000002"
+    for label, named in (
+        (LABEL, (own,)),
+        (AigcLabel("1", "someone", "theirs", propagate_id=other), (other,)),
+        (AigcLabel("1", "someone", own, propagate_id=other), (own, other)),
+        (AigcLabel("1", "someone", "theirs"), ()),
+    ):
+        assert records_of(judged_text(label.as_json(wrapped=True), GROUPS)[0]) == named
 
 
 def test_what_could_not_be_read_is_not_called_unlabelled() -> None:

@@ -23,7 +23,9 @@ def exchange(*, notice: str = "", structured: bool = False, asked: str = "hello"
 
 def texts(events: list[Event], choice: int = 0) -> list[str]:
     """The texts of a choice's answer."""
-    return [event.text for event in events if isinstance(event, TextDelta) and event.lane == Lane(choice, Channel.ANSWER)]
+    return [
+        event.text for event in events if isinstance(event, TextDelta) and event.lane == Lane(choice, Channel.ANSWER)
+    ]
 
 
 def test_without_a_notice_nothing_is_touched() -> None:
@@ -80,7 +82,9 @@ def test_where_nothing_has_left_the_words_stand_alone() -> None:
     """No empty lines before them."""
     stopped = exchange()
     stopped.outcome = Outcome.STOPPED
-    assert texts(NoticesInAnswer(stopped).feed([Finish(0, CONTENT_FILTER), End()])) == [MESSAGES["answer_stopped"]["en"]]
+    assert texts(NoticesInAnswer(stopped).feed([Finish(0, CONTENT_FILTER), End()])) == [
+        MESSAGES["answer_stopped"]["en"]
+    ]
 
 
 def test_a_stopped_structured_answer_says_so_in_the_envelope_once() -> None:

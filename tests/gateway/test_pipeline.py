@@ -43,18 +43,19 @@ def test_every_duty_fails_closed() -> None:
 
 
 def test_every_duty_can_be_made() -> None:
-    """A stage of requests makes its duty for the house, one of answers for the exchange; the others are the runner's."""
+    """A stage of requests makes its duty for the house, one of answers for the exchange."""
     for stage in WAY:
         assert (stage.request is not None) == (stage.side is Side.REQUEST)
-        assert (stage.answer is not None) == (stage.side is Side.ANSWER)
+        assert (stage.answer is not None or stage.media is not None) == (stage.side is Side.ANSWER)
+        assert stage.answer is None or stage.media is None
 
 
 def test_what_must_come_before_what() -> None:
-    """Who asks is known before rules about people; text is filtered before it is labelled, and labelled before notices."""
+    """Who asks is known before rules about people; text is filtered, then labelled, then noticed."""
     names = [stage.key for stage in WAY]
     for first, second in (
         ("identify", "minors"), ("identify", "first_contact"), ("filter_prompt", "forward"),
-        ("filter_answer", "label"), ("label", "notices"), ("notices", "record"),
+        ("filter_answer", "label"), ("label", "notices"), ("notices", "label_media"), ("label_media", "record"),
     ):  # fmt: skip
         assert names.index(first) < names.index(second)
 

@@ -22,7 +22,9 @@ from tests.gateway.wires.driver import TERM
 
 SECRETS = ("my private question", "p_pseudonym", "tok_secret", "alice@example.com", "the model's own words")
 POLICY = load(["cn"])
-STOP = Decision("content_filter", Verdict.BLOCK, Action.STOP, "term", "A1a", "term:00", 10_000, "answer", 0, "answer", 3, 5)
+STOP = Decision(
+    "content_filter", Verdict.BLOCK, Action.STOP, "term", "A1a", "term:00", 10_000, "answer", 0, "answer", 3, 5
+)
 
 
 def exchange(*decisions: Decision, outcome: Outcome = Outcome.COMPLETED, model: str = "m", **known: Any) -> Exchange:
@@ -34,7 +36,9 @@ def exchange(*decisions: Decision, outcome: Outcome = Outcome.COMPLETED, model: 
         path="/v1/chat/completions",
         headers=[(b"authorization", b"Bearer tok_secret"), (b"duty-subject", b"tok_secret")],
         person=Person(tenant="school", subject="p_pseudonym", is_signed=True),
-        prompt=Prompt(model, False, [PromptText("messages.0.content", "user", SECRETS[0])], {"user": SECRETS[3], "q": SECRETS[0]}),
+        prompt=Prompt(
+            model, False, [PromptText("messages.0.content", "user", SECRETS[0])], {"user": SECRETS[3], "q": SECRETS[0]}
+        ),
         model=model,
         head_notice="You are talking to an AI.",
         notice_version="n1",
@@ -47,7 +51,7 @@ def exchange(*decisions: Decision, outcome: Outcome = Outcome.COMPLETED, model: 
         output_tokens=4,
         kept=[SECRETS[4].encode()],
         **known,
-    )  # fmt: skip
+    )
     made.decisions += decisions
     return made
 
@@ -84,12 +88,23 @@ def test_the_record_says_who_may_know_what_happened() -> None:
     fields = dict(entry.fields)
     assert fields.pop("id")
     assert fields == {
-        "type": "exchange", "tenant": "school", "wire": "openai_chat", "model": "m", "filter": "f" * 64, "notice": "n1",
+        "type": "exchange",
+        "tenant": "school",
+        "wire": "openai_chat",
+        "model": "m",
+        "filter": "f" * 64,
+        "notice": "n1",
         "policy": {"id": POLICY.id, "version": POLICY.version, "digest": POLICY.digest},
-        "verdict": "pass", "action": "label", "outcome": "completed", "status": 200, "upstream_status": 200,
+        "verdict": "pass",
+        "action": "label",
+        "outcome": "completed",
+        "status": 200,
+        "upstream_status": 200,
         "decisions": [{"duty": "label", "verdict": "pass", "action": "label", "reason": "text"}],
-        "released_chars": 12, "tokens": {"in": 3, "out": 4}, "ms": {"first_byte": -1, "total": 250},
-    }  # fmt: skip
+        "released_chars": 12,
+        "tokens": {"in": 3, "out": 4},
+        "ms": {"first_byte": -1, "total": 250},
+    }
 
 
 def test_a_closing_record_names_its_exchange() -> None:
@@ -128,9 +143,15 @@ def test_a_stop_without_a_class_is_no_incident_of_content() -> None:
 
 @pytest.mark.parametrize(
     ("model", "shown"),
-    [("gpt-4o", "gpt-4o"), ("org/model:7b+x", "org/model:7b+x"), ("my phone is 123", "(unprintable)"), ("模型", "(unprintable)"),
-     ("a\nb", "(unprintable)"), ("x" * 129, "(unprintable)")],
-)  # fmt: skip
+    [
+        ("gpt-4o", "gpt-4o"),
+        ("org/model:7b+x", "org/model:7b+x"),
+        ("my phone is 123", "(unprintable)"),
+        ("模型", "(unprintable)"),
+        ("a\nb", "(unprintable)"),
+        ("x" * 129, "(unprintable)"),
+    ],
+)
 def test_a_model_name_that_is_none_is_not_recorded(model: str, shown: str) -> None:
     """A client chooses it, and may write anything there."""
     assert recorded(exchange(model=model))[0][0].fields["model"] == shown
@@ -141,18 +162,25 @@ REFUSED = Decision("content_filter", Verdict.BLOCK, Action.REFUSE)
 
 @pytest.mark.parametrize(
     ("bodies", "decisions", "kept"),
-    [("none", [STOP], False), ("blocked", [], False), ("blocked", [Decision("label", Verdict.PASS, Action.LABEL)], False),
-     ("blocked", [REFUSED], True), ("blocked", [STOP], True), ("blocked", [Decision("f", Verdict.MASK, Action.MODIFY)], True),
-     ("all", [], True)],
-)  # fmt: skip
+    [
+        ("none", [STOP], False),
+        ("blocked", [], False),
+        ("blocked", [Decision("label", Verdict.PASS, Action.LABEL)], False),
+        ("blocked", [REFUSED], True),
+        ("blocked", [STOP], True),
+        ("blocked", [Decision("f", Verdict.MASK, Action.MODIFY)], True),
+        ("all", [], True),
+    ],
+)
 def test_bodies_are_kept_as_the_setting_says(bodies: str, decisions: list[Decision], kept: bool) -> None:
     """Prompt and answer as they came, or nothing."""
     entry = recorded(exchange(*decisions), bodies)[0][0]
     assert (entry.body is not None) == kept
     if entry.body is not None:
         assert json.loads(entry.body) == {
-            "prompt": {"user": SECRETS[3], "q": SECRETS[0]}, "answer": SECRETS[4],
-        }  # fmt: skip
+            "prompt": {"user": SECRETS[3], "q": SECRETS[0]},
+            "answer": SECRETS[4],
+        }
 
 
 def test_an_exchange_without_a_prompt_has_no_body() -> None:

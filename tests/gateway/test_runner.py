@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nothing is answered without its record, a duty that breaks stops the answer, and every end leaves a record of itself."""
+"""Nothing is answered without its record, a duty that breaks stops the answer, every end leaves a record."""
 
 from __future__ import annotations
 
@@ -274,7 +274,9 @@ def test_a_refused_prompt_is_answered_in_band_without_the_model() -> None:
         client = rooms.run(rooms.client(request(f"say {TERM}", stream=stream)))
         assert client.status == 200 and rooms.upstream.calls == []
         assert b"content_filter" in client.answer and TERM.encode() not in client.answer
-        assert client.answer_headers[b"content-type"].startswith(b"text/event-stream" if stream else b"application/json")
+        assert client.answer_headers[b"content-type"].startswith(
+            b"text/event-stream" if stream else b"application/json"
+        )
         assert rooms.record["outcome"] == "refused" and rooms.record["type"] == "exchange"
 
 
@@ -283,7 +285,9 @@ def test_a_refusal_out_of_band_has_its_status_and_headers() -> None:
 
     async def refuse(exchange: Exchange) -> None:
         decision = Decision("first_contact", Verdict.BLOCK, Action.REFUSE)
-        raise Refusal(decision, status=428, code="acknowledge", message="First read.", headers=(("Link", "</duty/about>"),))
+        raise Refusal(
+            decision, status=428, code="acknowledge", message="First read.", headers=(("Link", "</duty/about>"),)
+        )
 
     rooms = Rooms([completion()], stages=[stage("first contact", Side.REQUEST, lambda house: refuse)])
     client = rooms.run()

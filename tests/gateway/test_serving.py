@@ -51,7 +51,10 @@ def test_the_two_listeners_are_two_sockets() -> None:
     sockets = Sockets.bind(settings())
     public, operator = sockets.addresses()
     assert public.startswith("http://127.0.0.1:") and public != operator
-    with socket.create_connection(sockets.public.getsockname()), socket.create_connection(sockets.operator.getsockname()):
+    with (
+        socket.create_connection(sockets.public.getsockname()),
+        socket.create_connection(sockets.operator.getsockname()),
+    ):
         pass
     close(sockets)
 
@@ -167,7 +170,7 @@ def test_one_worker_serves_in_the_process_itself(
 
     monkeypatch.setattr(serving, "_work", work)
     assert serving.serve(settings(), folder) == 5
-    (worker, crashed, (public, operator)), = seen
+    ((worker, crashed, (public, operator)),) = seen
     assert (worker, crashed) == (0, Crashed(None))
     assert capsys.readouterr().out == f"Dutybound answers on {public} (operator: {operator})\n"
 
@@ -178,11 +181,11 @@ from pathlib import Path
 from gateway import serving
 from gateway.home import Home
 from gateway.serving import Sockets
-from gateway.settings import Settings
+from gateway.settings import Settings, SettingsError
 
 def work(given, home, sockets, worker, crashed):
     {work}
-    signal.sigwait({{signal.SIGTERM}})
+    signal.sigtimedwait({{signal.SIGTERM}}, 30)
     return 0
 
 folder = Path(sys.argv[1])

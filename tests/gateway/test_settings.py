@@ -86,9 +86,13 @@ def test_one_file_does_not_reach_into_the_next(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "key"),
-    [("[server]\nprot = 1\n", "server.prot"), ("[sever]\nport = 1\n", "sever"), ("port = 1\n", "port"),
-     ("[identity.jwt]\nsecrte_env = 'X'\n", "identity.jwt.secrte_env")],
-)  # fmt: skip
+    [
+        ("[server]\nprot = 1\n", "server.prot"),
+        ("[sever]\nport = 1\n", "sever"),
+        ("port = 1\n", "port"),
+        ("[identity.jwt]\nsecrte_env = 'X'\n", "identity.jwt.secrte_env"),
+    ],
+)
 def test_an_unknown_key_is_an_error_that_names_it(tmp_path: Path, text: str, key: str) -> None:
     """A typing mistake must not leave a default in force."""
     assert f"{key}: unknown key" in refused(tmp_path, text)
@@ -113,11 +117,19 @@ def test_every_wrong_key_is_named_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["[upstream]\nurl = 'ftp://hunter2@x'\n", "[server]\nport = 'hunter2'\n", "[limits]\nkeep_alive_s = 'hunter2'\n",
-     "[policy]\nuse = []\n", "[disclosure]\nmode = 'hunter2'\n", "[server]\nhost = 'a\n", "[identity]\nrequired = 'hunter2'\n",
-     "[identity.jwt]\nsecret_env = 'hunter2'\njwks_url = 'https://hunter2'\n", "[identity.jwt]\njwks_url = 'hunter2'\n",
-     "[content_filter.check]\nurl = 'hunter2'\n"],
-)  # fmt: skip
+    [
+        "[upstream]\nurl = 'ftp://hunter2@x'\n",
+        "[server]\nport = 'hunter2'\n",
+        "[limits]\nkeep_alive_s = 'hunter2'\n",
+        "[policy]\nuse = []\n",
+        "[disclosure]\nmode = 'hunter2'\n",
+        "[server]\nhost = 'a\n",
+        "[identity]\nrequired = 'hunter2'\n",
+        "[identity.jwt]\nsecret_env = 'hunter2'\njwks_url = 'https://hunter2'\n",
+        "[identity.jwt]\njwks_url = 'hunter2'\n",
+        "[content_filter.check]\nurl = 'hunter2'\n",
+    ],
+)
 def test_what_is_wrong_is_refused_without_repeating_the_value(tmp_path: Path, text: str) -> None:
     """It may be a secret in the wrong place."""
     said = refused(tmp_path, text)

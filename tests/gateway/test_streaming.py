@@ -51,9 +51,15 @@ class Stream:
         assert exchange.prompt is not None
         broken = lambda at, error, action: Decision(at.key, Verdict.ERROR, action, "broken")  # noqa: E731
         stream = StreamedAnswer(
-            house, exchange, cast(UpstreamAnswer, self.answer), CHAT.reader(exchange.prompt, 1 << 20), CHAT.writer(exchange),
-            AnswerChain(house, exchange, self._stages, broken), self.send, self.count,
-        )  # fmt: skip
+            house,
+            exchange,
+            cast(UpstreamAnswer, self.answer),
+            CHAT.reader(exchange.prompt, 1 << 20),
+            CHAT.writer(exchange),
+            AnswerChain(house, exchange, self._stages, broken),
+            self.send,
+            self.count,
+        )
         self.last = await stream.run()
         return self
 
@@ -98,7 +104,8 @@ def test_a_stop_reads_no_more_and_cancels() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tail", "code"), [([BROKEN_OFF], "upstream_incomplete"), ([b"data: {\n\n"], "upstream_invalid"), ([], "upstream_incomplete")]
+    ("tail", "code"),
+    [([BROKEN_OFF], "upstream_incomplete"), ([b"data: {\n\n"], "upstream_invalid"), ([], "upstream_incomplete")],
 )
 def test_a_stream_that_breaks_off_ends_in_the_wires_words(tail: list[Any], code: str) -> None:
     """What waited is let out, labelled; the error is the last event; no `[DONE]`."""
@@ -178,6 +185,8 @@ def test_what_the_upstream_sent_is_kept_where_the_settings_say_so() -> None:
 def test_a_bad_answer_has_one_of_three_names() -> None:
     """What the client can do differs."""
     assert [failure_of(BadAnswer(code)).code for code in ("incomplete", "invalid_json", "unlabelled_media")] == [
-        "upstream_incomplete", "upstream_invalid", "unlabelled_media",
-    ]  # fmt: skip
+        "upstream_incomplete",
+        "upstream_invalid",
+        "unlabelled_media",
+    ]
     assert [failure_of(BadAnswer(code)).status for code in ("incomplete", "unlabelled_media")] == [502, 501]

@@ -68,10 +68,20 @@ def test_the_url_is_an_origin_with_or_without_v1(path: str) -> None:
 def test_headers_of_this_hop_and_ours_stay_here() -> None:
     """Nor does the model learn where the client sits, or who it is to us; the rest goes on."""
     sent = {
-        "duty-subject": "jwt", "duty-anything": "x", "cookie": "c", "connection": "close, x", "te": "trailers",
-        "x-forwarded-for": "10.0.0.1", "forwarded": "for=10.0.0.1", "accept-encoding": "gzip, br", "expect": "100-continue",
-        "authorization": "Bearer theirs", "openai-organization": "org", "user-agent": "sdk/1", "x-stainless-lang": "py",
-    }  # fmt: skip
+        "duty-subject": "jwt",
+        "duty-anything": "x",
+        "cookie": "c",
+        "connection": "close, x",
+        "te": "trailers",
+        "x-forwarded-for": "10.0.0.1",
+        "forwarded": "for=10.0.0.1",
+        "accept-encoding": "gzip, br",
+        "expect": "100-continue",
+        "authorization": "Bearer theirs",
+        "openai-organization": "org",
+        "user-agent": "sdk/1",
+        "x-stainless-lang": "py",
+    }
 
     async def act(upstream: Upstream, model: ScriptedUpstream) -> Any:
         headers = [(name.encode(), value.encode()) for name, value in sent.items()]
@@ -81,7 +91,9 @@ def test_headers_of_this_hop_and_ours_stay_here() -> None:
 
     seen = with_model(Script(body={}), act)
     kept = {name: seen.header(name) for name in sent if seen.header(name) == sent[name]}
-    assert kept == {name: sent[name] for name in ("authorization", "openai-organization", "user-agent", "x-stainless-lang")}
+    assert kept == {
+        name: sent[name] for name in ("authorization", "openai-organization", "user-agent", "x-stainless-lang")
+    }
     assert seen.header("accept-encoding") == "identity" and seen.header("content-type") == "application/json"
     assert not seen.header("cookie") and not seen.header("duty-subject")
 
@@ -89,9 +101,16 @@ def test_headers_of_this_hop_and_ours_stay_here() -> None:
 def test_headers_that_would_lie_about_our_answer_are_not_returned() -> None:
     """Sizes, digests, cookies, other people's records; request ids and rate limits are."""
     given = {
-        "x-request-id": "up-1", "x-ratelimit-remaining": "5", "etag": '"x"', "digest": "sha-256=x", "set-cookie": "a=b",
-        "duty-record": "theirs", "ai-disclosure": "none", "server": "nginx", "strict-transport-security": "max-age=1",
-    }  # fmt: skip
+        "x-request-id": "up-1",
+        "x-ratelimit-remaining": "5",
+        "etag": '"x"',
+        "digest": "sha-256=x",
+        "set-cookie": "a=b",
+        "duty-record": "theirs",
+        "ai-disclosure": "none",
+        "server": "nginx",
+        "strict-transport-security": "max-age=1",
+    }
 
     async def act(upstream: Upstream, model: ScriptedUpstream) -> dict[bytes, bytes]:
         async with upstream.open(CALL, []) as answer:

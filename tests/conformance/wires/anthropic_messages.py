@@ -71,7 +71,9 @@ class AnthropicMessages:
             for channel, texts in groups:
                 block, _, member = _BLOCKS[channel]
                 text = "".join(texts)
-                blocks.append({**block, "input": json.loads(text)} if channel is Channel.TOOL else {**block, member: text})
+                blocks.append(
+                    {**block, "input": json.loads(text)} if channel is Channel.TOOL else {**block, member: text}
+                )
             document = {**MESSAGE, "content": blocks, "stop_reason": end}
             return Told((said.dumps(document).encode(),), "application/json")
         events: list[dict[str, Any]] = [{"type": "message_start", "message": MESSAGE}]
@@ -79,9 +81,7 @@ class AnthropicMessages:
             block, delta, member = _BLOCKS[channel]
             at = {"index": index}
             events.append({"type": "content_block_start", **at, "content_block": block})
-            events += [
-                {"type": "content_block_delta", **at, "delta": {"type": delta, member: text}} for text in texts
-            ]
+            events += [{"type": "content_block_delta", **at, "delta": {"type": delta, member: text}} for text in texts]
             if channel is Channel.REASONING:
                 signed = {"type": "signature_delta", "signature": "c2lnbmVk"}
                 events.append({"type": "content_block_delta", **at, "delta": signed})

@@ -39,9 +39,7 @@ class Gemini:
         self._replay = Replay()
         self._client = genai.Client(
             api_key="x",
-            http_options=types.HttpOptions(
-                base_url="http://gateway", httpx_client=self._replay.client
-            ),
+            http_options=types.HttpOptions(base_url="http://gateway", httpx_client=self._replay.client),
         )
 
     def request(self, asked: Asked) -> Request:

@@ -20,7 +20,9 @@ def messages_of(asked: Asked) -> list[dict[str, Any]]:
     """The conversation in the form that several wires share."""
     messages: list[dict[str, Any]] = [{"role": "system", "content": asked.system}] if asked.system else []
     if asked.earlier is not None:
-        messages += [{"role": role, "content": text} for role, text in zip(("user", "assistant"), asked.earlier, strict=True)]
+        messages += [
+            {"role": role, "content": text} for role, text in zip(("user", "assistant"), asked.earlier, strict=True)
+        ]
     content: Any = asked.prompt
     if asked.parts:
         content = [{"type": "text", "text": text} for text in (asked.prompt, *asked.parts)]

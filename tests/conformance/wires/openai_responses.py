@@ -138,7 +138,8 @@ class OpenAIResponses:
     def _stream(self, answer: Answer) -> None:
         last = None
         said = Answer()
-        for event in self._client.responses.create(model="m", input="x", stream=True):
+        events: Any = self._client.responses.create(model="m", input="x", stream=True)
+        for event in events:
             kind = event.type
             if kind == "response.output_text.delta":
                 said.add(0, Channel.ANSWER, event.delta)

@@ -39,6 +39,8 @@ class Site:
         self.now = 1_790_000_000.0
         self.records: list[dict[str, object]] = []
         self.is_log_broken = False
+        self.known: dict[str, float] = {}
+        """Records of content that went out, by id, and when they were made."""
         self.checks = {"settings": True, "audit_log": True}
         policy = load(["cn"])
         self.state = MemoryState(self.clock)
@@ -50,11 +52,15 @@ class Site:
             record=self.record,
             clock=self.clock,
             checks=lambda: self.checks,
+            find_record=self.find_record,
         )
         self.client = TestClient(Starlette(routes=list(public_routes(self.house))))
 
     def clock(self) -> float:
         return self.now
+
+    async def find_record(self, record_id: str) -> float | None:
+        return self.known.get(record_id)
 
     async def record(self, fields: dict[str, object]) -> str:
         if self.is_log_broken:

@@ -22,7 +22,7 @@ TEMPLATES = sorted(
 )
 ADDRESSES = [
     f"{path}?lang={language}&view={view}"
-    for path in ("/duty/about", "/duty/complaints", "/duty/complaints/0000-0000-0000")
+    for path in ("/duty/about", "/duty/complaints", "/duty/complaints/0000-0000-0000", "/duty/verify")
     for language in ("zh", "en")
     for view in ("standard", "large", "easy")
 ]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ LaneName = tuple[int, str]
 MEMBERS = {"id": "chatcmpl-up", "object": "chat.completion.chunk", "created": 1_700_000_000, "model": "m"}
 USAGE = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
 FIELDS = ("content", "reasoning_content", "refusal", "arguments:0", "arguments:1", "vendor_note", "parts:0", "parts:1")
-ALPHABET = "ab 甲乙é😀\\\"\n"
+ALPHABET = 'ab 甲乙é😀\\"\n'
 
 
 @dataclass(frozen=True)
@@ -214,7 +215,7 @@ def heard_plain(body: bytes) -> Heard:
 def split(text: str, cuts: Sequence[int]) -> list[str]:
     """`text` in pieces that are not empty."""
     edges = sorted({0, len(text), *(cut % (len(text) + 1) for cut in cuts)})
-    return [text[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [text[start:end] for start, end in itertools.pairwise(edges)]
 
 
 @st.composite
@@ -223,9 +224,7 @@ def scripts(
 ) -> Script:
     """Deltas of several lanes, interleaved in any way. `planted` words stand somewhere in every script."""
     names = draw(
-        st.lists(
-            st.tuples(st.integers(0, choices - 1), st.sampled_from(fields)), min_size=1, max_size=4, unique=True
-        )
+        st.lists(st.tuples(st.integers(0, choices - 1), st.sampled_from(fields)), min_size=1, max_size=4, unique=True)
     )
     queues: list[list[Delta]] = []
     for number, lane in enumerate(names):

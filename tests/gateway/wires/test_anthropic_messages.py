@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -22,6 +22,7 @@ from gateway.wires.anthropic_messages import COUNT_PATH, PATH, AnthropicCountTok
 from gateway.wires.interfaces import BadAnswer, BadRequest
 from tests.conftest import RunningGateway
 from tests.gateway.wires.driver import FILTER, HEAD, HEAD_EN, TAIL, TAIL_EN, TERM, answer, ask, pieces, read, texts
+from tests.gateway.wires.hiding import came_through
 from tests.upstreams.scripted import ScriptedUpstream
 
 WIRE = AnthropicMessages()
@@ -621,6 +622,43 @@ def test_garbage_is_a_bad_answer_and_nothing_else(body: bytes) -> None:
     for stream in (True, False):
         with pytest.raises(BadAnswer):
             read(WIRE, exchange(stream), [body])
+
+
+PASSED = {"type", "id", "model", "role", "usage", "tool_use_id", "signature", "encrypted_content"}
+"""What the table of fields says is passed."""
+
+
+def test_there_is_no_place_to_hide_in_a_stream() -> None:
+    """Known members of the wrong event or type, unknown ones, keys: all are looked at, or the answer is none."""
+    documents = parsed(
+        message(
+            start(0, type="thinking", thinking="", signature="")
+            + delta(0, "thinking_delta", thinking="想")
+            + delta(0, "signature_delta", signature="c2ln")
+            + stop(0),
+            text_block(1, "今天"),
+            start(2, **TOOL) + delta(2, "input_json_delta", partial_json='{"a":1}') + stop(2),
+            start(3, **SEARCHED) + stop(3),
+        )
+    )
+
+    def framed(trees: Sequence[dict[str, Any]]) -> bytes:
+        return b"".join(event(tree["type"], **{key: tree[key] for key in tree.keys() - {"type"}}) for tree in trees)
+
+    tried, found = came_through(WIRE, exchange, documents, framed, PASSED, {"input"})
+    assert found == [] and tried > 1_000
+
+
+def test_there_is_no_place_to_hide_in_a_plain_message() -> None:
+    """The same for a whole document; what stands beside the content is emptied with it."""
+    thought = {"type": "thinking", "thinking": "想", "signature": "s"}
+    tool = {**TOOL, "input": {"a": {"id": "x"}}}
+    documents = [json.loads(plain(thought, {"type": "text", "text": "今天"}, tool, SEARCHED))]
+    tried, found = came_through(
+        WIRE, lambda: exchange(stream=False), documents,
+        lambda trees: json.dumps(trees[0], ensure_ascii=False).encode(), PASSED, {"input"},
+    )  # fmt: skip
+    assert found == [] and tried > 300
 
 
 # ---- refusals, errors, counting

@@ -67,7 +67,9 @@ def test_an_element_is_named_by_its_index_where_it_has_one() -> None:
     ]
 
 
-@pytest.mark.parametrize("walk", [lambda value: list(unknown_texts(value, (), NOTHING)), lambda v: list(joined_strings(v))])
+@pytest.mark.parametrize(
+    "walk", [lambda value: list(unknown_texts(value, (), NOTHING)), lambda v: list(joined_strings(v))]
+)
 def test_nesting_without_end_is_refused(walk: Any) -> None:
     """A document may not make us recurse for ever."""
     walk(nested(60))

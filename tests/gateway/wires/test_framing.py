@@ -121,9 +121,7 @@ def test_what_was_held_back_follows_in_small_frames() -> None:
     """Text, what tells of it, and the end, each in its own form and place."""
     writer = Lines(exchange())
     made, (said, thought, told, end) = frame({"said": "a", "thought": "b", "told": 1, "end": "stop"})
-    assert lines(writer.write([thought])) == [
-        {"said": "", "thought": "b", "told": None, "end": None, "aigc": LABEL}
-    ]
+    assert lines(writer.write([thought])) == [{"said": "", "thought": "b", "told": None, "end": None, "aigc": LABEL}]
     assert made.is_sent
     assert lines(writer.write([said, told])) == [{"small": True, "said": "a"}, {"small": True, "told": 1}]
     assert writer.write([end]) == b""
@@ -249,7 +247,9 @@ def test_a_finder_joins_halves_by_lane_and_lets_go_what_never_came() -> None:
     assert fed(other, "\ud83d") == []
     assert fed(THOUGHT, "\ude00") == ["\ufffd"]
     assert fed(ANSWER, "\ude00b") == ["😀b"]
-    assert [(event.lane, event.text) for event in finder.close(1) if isinstance(event, TextDelta)] == [(other, "\ufffd")]
+    assert [(event.lane, event.text) for event in finder.close(1) if isinstance(event, TextDelta)] == [
+        (other, "\ufffd")
+    ]
     assert fed(ANSWER, "\ud83d") == []
     assert [event.text for event in finder.close() if isinstance(event, TextDelta)] == ["\ufffd"]
     assert finder.close() == []

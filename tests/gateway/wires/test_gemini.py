@@ -25,6 +25,7 @@ from gateway.wires.gemini import Gemini, GeminiCountTokens, GeminiModels
 from gateway.wires.interfaces import BadAnswer, BadRequest
 from tests.conftest import RunningGateway
 from tests.gateway.wires.driver import HEAD, HEAD_EN, TAIL, TAIL_EN, TERM, answer, ask, pieces, read, texts
+from tests.gateway.wires.hiding import came_through
 from tests.upstreams.scripted import ScriptedUpstream
 
 WIRE = Gemini()
@@ -568,6 +569,28 @@ def test_a_term_split_any_way_never_leaks(before: str, after: str, kind: str, da
     )
     assert plain.outcome is Outcome.STOPPED and reasons([document]) == {0: "SAFETY"}
     assert TERM not in json.dumps(document, ensure_ascii=False)
+
+
+PASSED = {
+    "role", "mimeType", "thoughtSignature", "modelVersion", "responseId", "usageMetadata", "id", "language", "outcome",
+}  # fmt: skip
+"""What the table of fields says is passed, and names that only sub-structures have."""
+
+
+@pytest.mark.parametrize("kind", ["sse", "plain"])
+def test_there_is_no_place_to_hide(kind: str) -> None:
+    """Known members of the wrong type or place, unknown ones, keys: all are looked at, or the answer is none."""
+    call = {"functionCall": {"id": "1", "name": "f", "args": {"a": {"id": "x"}}}}
+    parts = [*text("想", thought=True, thoughtSignature="c2ln"), *text("今天"), call]
+    parts.append({"executableCode": {"language": "PYTHON", "code": "1"}})
+    documents = [chunk(candidate(parts)), chunk(candidate(text("完"), finishReason="STOP"), usageMetadata=USAGE)]
+    if kind == "plain":
+        documents = [chunk(candidate(parts, finishReason="STOP"), usageMetadata=USAGE)]
+    tried, found = came_through(
+        WIRE, lambda: exchange(kind), documents,
+        lambda trees: json.dumps(trees[0]).encode() if kind == "plain" else framed(list(trees), kind), PASSED, {"args"},
+    )  # fmt: skip
+    assert found == [] and tried > 500
 
 
 # ---- the plain answer, refusals, counting

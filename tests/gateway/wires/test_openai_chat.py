@@ -73,9 +73,9 @@ def test_every_text_that_a_model_may_read_is_a_text_of_the_prompt(members: dict[
 
 def test_what_no_model_reads_is_no_text() -> None:
     """Names for the account's owner are not asked of a model."""
-    assert texts(user=MARK, metadata={MARK: MARK}, service_tier=MARK, prompt_cache_key=MARK, safety_identifier=MARK) == [
-        "hello"
-    ]
+    assert texts(
+        user=MARK, metadata={MARK: MARK}, service_tier=MARK, prompt_cache_key=MARK, safety_identifier=MARK
+    ) == ["hello"]
 
 
 def test_text_parts_of_a_message_are_one_text() -> None:

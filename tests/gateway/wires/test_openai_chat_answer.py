@@ -144,7 +144,9 @@ def test_logprobs_unknown_fields_and_usage_arrive() -> None:
         has_usage=True,
     )
     heard = streamed(script, [])
-    told = [choice["logprobs"] for document in heard.documents for choice in document["choices"] if choice.get("logprobs")]
+    told = [
+        choice["logprobs"] for document in heard.documents for choice in document["choices"] if choice.get("logprobs")
+    ]
     assert told == [logprobs("Hel"), logprobs("lo")]
     assert heard.lanes[0, "vendor_note"] == "n"
     assert [document["usage"] for document in heard.documents if "usage" in document] == [USAGE]
@@ -213,7 +215,9 @@ HIDING_PLACES: dict[str, Any] = {
     "content as parts": chunk({"index": 0, "delta": {"content": [{"type": "text", "text": TERM}]}}),
     "reasoning as parts": chunk({"index": 0, "delta": {"reasoning": [{"text": TERM}]}}),
     "the name of a tool": chunk({"index": 0, "delta": {"tool_calls": [{"index": 0, "function": {"name": TERM}}]}}),
-    "the input of a custom tool": chunk({"index": 0, "delta": {"tool_calls": [{"index": 0, "custom": {"input": TERM}}]}}),
+    "the input of a custom tool": chunk(
+        {"index": 0, "delta": {"tool_calls": [{"index": 0, "custom": {"input": TERM}}]}}
+    ),
     "arguments that are an object": chunk(
         {"index": 0, "delta": {"tool_calls": [{"index": 0, "function": {"name": "f", "arguments": {"x": TERM}}}]}}
     ),
@@ -283,7 +287,9 @@ def test_what_is_told_about_masked_tokens_does_not_tell_them(stream: bool) -> No
     told = json.dumps(heard.documents, ensure_ascii=False)
     assert "假" not in told and "词" not in told
     if stream:
-        kept = [c["logprobs"]["content"][0]["token"] for d in heard.documents for c in d["choices"] if c.get("logprobs")]
+        kept = [
+            c["logprobs"]["content"][0]["token"] for d in heard.documents for c in d["choices"] if c.get("logprobs")
+        ]
         assert kept == ["fine", " and ", "!", " more"]
 
 
@@ -389,11 +395,15 @@ def test_what_follows_done_is_not_part_of_the_answer() -> None:
 
 junk = st.recursive(
     st.none() | st.booleans() | st.integers(-2, 2) | st.just("x"),
-    lambda inner: st.lists(inner, max_size=2)
-    | st.dictionaries(
-        st.sampled_from(["index", "delta", "message", "content", "tool_calls", "function", "name", "logprobs", "usage"]),
-        inner,
-        max_size=3,
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(
+                ["index", "delta", "message", "content", "tool_calls", "function", "name", "logprobs", "usage"]
+            ),
+            inner,
+            max_size=3,
+        )
     ),
     max_leaves=6,
 )
@@ -408,7 +418,9 @@ choices = st.fixed_dictionaries(
 
 
 @settings(max_examples=166)
-@given(st.one_of(junk, st.fixed_dictionaries({"choices": st.lists(choices | junk, max_size=2)}, optional={"usage": junk})))
+@given(
+    st.one_of(junk, st.fixed_dictionaries({"choices": st.lists(choices | junk, max_size=2)}, optional={"usage": junk}))
+)
 def test_no_upstream_breaks_the_codec(document: Any) -> None:
     """Any JSON at all is an answer or a bad answer, streamed or plain; nothing else is ever raised."""
     raw = json.dumps(document).encode()
@@ -468,7 +480,9 @@ def test_a_plain_answer_needs_choices() -> None:
 def test_tokens_are_counted() -> None:
     """What the upstream says it used, for the record; nonsense counts as not said."""
     tree = {**MEMBERS, "choices": [{"index": 0, "finish_reason": "stop"}], "usage": {"prompt_tokens": 3}}
-    (usage,) = [event for event in read(WIRE, asked(stream=False), [json.dumps(tree).encode()]) if isinstance(event, Usage)]
+    (usage,) = [
+        event for event in read(WIRE, asked(stream=False), [json.dumps(tree).encode()]) if isinstance(event, Usage)
+    ]
     assert (usage.input_tokens, usage.output_tokens) == (3, -1)
 
 

@@ -1,20 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""OpenAI images: prompts are checked in JSON and in forms; pictures wait for their labels."""
+"""OpenAI images: prompts are checked in JSON and in forms; pictures leave with their labels or not at all."""
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
+from io import BytesIO
 from typing import Any
 
+import httpx
 import openai
 import orjson
 import pytest
+from PIL import Image
 
 from gateway.wires.form import Part, write_form
 from gateway.wires.interfaces import BadRequest
 from gateway.wires.openai_images import FORM_PATHS, GENERATIONS_PATH, OpenAIImageForms, OpenAIImages
+from labeling.inspection import inspect_file
 from tests.conftest import RunningGateway
 from tests.gateway.wires.driver import ask
+from tests.labeling.conftest import encoded
 from tests.upstreams.scripted import Script, ScriptedUpstream
 
 WIRE, FORMS = OpenAIImages(), OpenAIImageForms()
@@ -74,7 +80,36 @@ def client(shared_gateway: RunningGateway) -> Iterator[openai.OpenAI]:
 PICTURES = {"created": 1, "data": [{"b64_json": "aGk=", "revised_prompt": "a cat"}]}
 
 
-def test_a_picture_is_refused_with_a_clear_error(
+def test_a_picture_arrives_with_its_labels(
+    client: openai.OpenAI, upstream: ScriptedUpstream, shared_gateway: RunningGateway
+) -> None:
+    """Visible and hidden, read by a program that knows nothing of the gateway; its number leads to the record."""
+    upstream.reset()
+    picture = encoded(Image.new("RGB", (200, 160), "white"), "PNG")
+    upstream.queued.append(Script.of({"body": {"created": 1, "data": [{"b64_json": b64encode(picture).decode()}]}}))
+    answer = client.images.with_raw_response.generate(model="m", prompt="a cat", response_format="b64_json")
+    [item] = answer.parse().data or ()
+    data = b64decode(item.b64_json or "")
+    [label] = inspect_file(data).labels
+    assert label.is_conforming and label.values["ProduceID"] == answer.headers["duty-record"]
+    assert Image.open(BytesIO(data)).getextrema() != Image.open(BytesIO(picture)).getextrema()
+    decisions = shared_gateway.record(label.values["ProduceID"])["record"]["decisions"]
+    assert {"duty": "label_media", "verdict": "pass", "action": "label", "reason": "image"} in decisions
+    checked = httpx.post(f"{shared_gateway.url}/duty/verify", files={"file": ("cat.png", data)}).json()
+    assert (checked["verdict"], checked["record"]["exists"]) == ("generated", True)
+
+
+def test_a_link_to_a_picture_is_refused(client: openai.OpenAI, upstream: ScriptedUpstream) -> None:
+    """Nobody here has seen what is behind it; the error says what to ask for."""
+    upstream.reset()
+    upstream.queued.append(Script.of({"body": {"created": 1, "data": [{"url": "https://model.example/x.png"}]}}))
+    with pytest.raises(openai.InternalServerError, match="b64_json") as caught:
+        client.images.generate(model="m", prompt="a cat")
+    assert (caught.value.status_code, caught.value.code) == (501, "unlabelled_media")
+    assert "model.example" not in str(caught.value)
+
+
+def test_what_is_no_picture_is_refused_with_a_clear_error(
     client: openai.OpenAI, upstream: ScriptedUpstream, shared_gateway: RunningGateway
 ) -> None:
     """Generated and edited; the record exists."""

@@ -14,7 +14,19 @@ from gateway.wires.sse import EventReader, ServerEvent
 from tests.gateway.wires.driver import pieces
 
 LIMIT = 1 << 20
-LINES = ("data: a", "data:b", "data", "data:  two", "event: x", "event:y", ": note", "id: 1", "retry: 5", "data: 禁", "")
+LINES = (
+    "data: a",
+    "data:b",
+    "data",
+    "data:  two",
+    "event: x",
+    "event:y",
+    ": note",
+    "id: 1",
+    "retry: 5",
+    "data: 禁",
+    "",
+)
 ENDS = ("\n", "\r\n", "\r")
 
 
