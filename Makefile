@@ -17,7 +17,7 @@ run: $(VENV)/.installed ## Set up and serve on 127.0.0.1:8080 with the built-in 
 	$(BIN)/dutybound serve --home $(DATA)
 
 test: $(VENV)/.tested ## Set up and run all tests
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
 
 check: $(VENV)/.tested ## Style, types and architecture
 	$(BIN)/ruff check .

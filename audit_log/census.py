@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from audit_log.chain import writer_of
+from audit_log.errors import RecordInvalid
 from audit_log.interfaces import LogStore
 from audit_log.log import AuditLog
 from audit_log.prune import prune_record
@@ -151,7 +152,12 @@ def gap_report(
         if writer is None:
             first = starts.get(name, 0)
             writer = writers[name] = _Writer(WriterReport(name, first), first)
-        writer.add(number, record, parse_time_us(record.get("t")), census_every_s)
+        try:
+            t_us = parse_time_us(record.get("t"))
+        except RecordInvalid:
+            writer.report.complaints.append(f"number {number} has no time")
+            t_us = parse_time_us(writer.report.last_t) if writer.report.last_t else 0
+        writer.add(number, record, t_us, census_every_s)
         if progress is not None and index % 8192 == 0:
             progress(index - minimum, size - minimum)
     killed = []

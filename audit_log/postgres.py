@@ -385,10 +385,13 @@ class PostgresStore:
 
     def delete_tiles(self, paths: Sequence[str], partials_of: Sequence[str]) -> tuple[int, int]:
         """Delete tiles, and the partial forms of tiles; gives how many and how many bytes the full ones had."""
-        sql = "DELETE FROM tiles WHERE path = ANY($1) RETURNING length(data)"
-        sizes = self._fetch(sql, list(paths))
-        self._execute("DELETE FROM tiles WHERE left(path, strpos(path, '.p/') - 1) = ANY($1)", list(partials_of))
-        return len(sizes), sum(row[0] for row in sizes)
+
+        async def delete(db: Connection) -> tuple[int, int]:
+            sizes = await db.fetch("DELETE FROM tiles WHERE path = ANY($1) RETURNING length(data)", list(paths))
+            await db.execute("DELETE FROM tiles WHERE left(path, strpos(path, '.p/') - 1) = ANY($1)", list(partials_of))
+            return len(sizes), sum(row[0] for row in sizes)
+
+        return self._write(delete)
 
     def try_lead(self) -> bool:
         """Become the one publisher of this log among all replicas, as long as this connection lives."""
@@ -452,7 +455,7 @@ class PostgresStore:
         async def fetch(db: Connection) -> list[Any]:
             return list(await db.fetch(sql, *values))
 
-        return self._read(fetch) if not sql.startswith("DELETE") else self._write(fetch)
+        return self._read(fetch)
 
     def _execute(self, sql: str, *values: object) -> str:
         async def execute(db: Connection) -> str:

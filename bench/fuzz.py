@@ -46,6 +46,7 @@ from tests.conformance.model import Wire as Adapter
 from tests.conformance.wires.table import WIRES
 from tests.gateway.wires.driver import answer, ask, pieces
 
+_ROOT = str(Path(__file__).resolve().parent.parent)
 SLOW_S = 5.0
 EVENT_BYTES = 1 << 16
 """The limit that the readers get when an event never ends."""
@@ -377,7 +378,7 @@ class Case:
         body: Any,
         share: float,
     ) -> Exchange | str | None:
-        """The exchange of a request, mutated in a `share` of cases; None where it was refused, text where that leaks."""
+        """The exchange of a request, mutated in a `share` of cases; None where it was refused, what leaked."""
         chance = self.chance
         if chance.random() < share:
             # What a refusal may not repeat is planted in what is refused.
@@ -488,8 +489,9 @@ def fuzz(codec: Codec, seconds: float, seed: int, only: int | None = None) -> Ra
         try:
             leaked = case.play(table, ran)
         except Exception as error:  # that is what is looked for
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            detail = f"{type(error).__name__}: {error} at {where.filename}:{where.lineno}"
+            frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _ROOT in frame.filename]
+            places = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames[:-4:-1])
+            detail = f"{type(error).__name__}: {str(error)[:200]} at {places}"
             ran.findings.append(Finding(codec.name, "crash", number, detail))
         else:
             if leaked is not None:

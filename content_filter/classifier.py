@@ -96,6 +96,8 @@ class Reading:
     vectors: Floats
     """The vector behind each logit, one a head."""
     is_long: bool
+    familiarity: float
+    """Share of the text's n-grams that the encoder knows: low where writing is disguised."""
 
 
 class Classifier:
@@ -153,7 +155,12 @@ class Classifier:
 
         `doubt` is taken from the calibrated logit, for texts that were made readable first (`views`).
         """
-        reading = self.read(normalised)
+        return self.judge_reading(self.read(normalised), normalised, role, text, form, doubt)
+
+    def judge_reading(
+        self, reading: Reading | None, normalised: str, role: Role, text: str, form: Form | None, doubt: float
+    ) -> Judgement:
+        """`judge_normalised` for a text that was read before."""
         whole = len(text) if text else len(normalised)
         if reading is None:
             return Judgement(Band.PASS, role, "", 0, (), 0, whole, "classifier")
@@ -173,8 +180,8 @@ class Classifier:
         return Judgement(band, role, CODES[first], score_bp, classes, start, end, f"classifier:{HEADS[head]}")
 
     def familiarity(self, normalised: str) -> float:
-        """Share of the n-grams of a text in normal form, its first characters, that the encoder knows."""
-        places = self.encoder.places(normalised[:_WINDOW])
+        """Share of the n-grams of a text in normal form that the encoder knows; 1 for a text without any."""
+        places = self.encoder.places(normalised)
         return len(places.rows) / places.total if places.total else 1.0
 
     def read(self, normalised: str) -> Reading | None:
@@ -192,6 +199,7 @@ class Classifier:
             spans=tuple(readings[index].spans[head] for head, index in enumerate(best)),
             vectors=np.array([readings[index].vectors[head] for head, index in enumerate(best)]),
             is_long=True,
+            familiarity=min(reading.familiarity for reading in readings),
         )
 
     def _read_block(self, block: str, offset: int) -> Reading | None:
@@ -211,6 +219,7 @@ class Classifier:
             spans=tuple((spans[index][0] + offset, spans[index][1] + offset) for index in best),
             vectors=vectors[best],
             is_long=is_long or offset > 0,
+            familiarity=len(places.rows) / places.total,
         )
 
     def _sums(self, places: Places, spans: list[tuple[int, int]]) -> Floats:

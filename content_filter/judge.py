@@ -23,6 +23,7 @@ UNFAMILIAR = 0.34
 """Below this share of known n-grams a text is read by its sound too; 5 % of ordinary Chinese texts are."""
 _MAYBE_REVERSED = 0.45
 _MORE_FAMILIAR = 0.08  # by so much the text read from its end must be more familiar
+_SOUNDED = 300  # characters that are read by sound or from the end at most
 _STRENGTH = {Band.PASS: 0, Band.SECOND_OPINION: 1, Band.BLOCK: 2}
 
 
@@ -41,23 +42,21 @@ class TextJudge:
         except ValueError:
             raise FilterError("unknown role; expected prompt or answer") from None
         plain = normalise(text)
-        best = self.classifier.judge_normalised(plain, judged, text)
-        for view in self._views(text, plain):
+        reading = self.classifier.read(plain)
+        best = self.classifier.judge_reading(reading, plain, judged, text, None, 0.0)
+        for view in self._views(text, plain, reading.familiarity if reading is not None else 0.0):
             form = Form.SOUND if view.is_sound else None
             found = self.classifier.judge_normalised(view.text, judged, form=form, doubt=view.doubt)
             if (_STRENGTH[found.band], found.score_bp) > (_STRENGTH[best.band], best.score_bp):
                 best = _placed(found, view, len(text))
         return best
 
-    def _views(self, text: str, plain: str) -> Iterable[View]:
-        yield from views(text)
-        familiarity = self.classifier.familiarity(plain)
-        if familiarity < UNFAMILIAR and (sound := sound_view(plain)) is not None:
+    def _views(self, text: str, plain: str, familiarity: float) -> Iterable[View]:
+        yield from views(text, plain)
+        if familiarity < UNFAMILIAR and (sound := sound_view(plain[:_SOUNDED])) is not None:
             yield sound
-        if familiarity < _MAYBE_REVERSED and (backwards := reversed_view(plain)) is not None:
-            # A text begins where it ends: both ends must be looked at in the same length.
-            end = self.classifier.familiarity(backwards.text)
-            if end > familiarity + _MORE_FAMILIAR:
+        if familiarity < _MAYBE_REVERSED and (backwards := reversed_view(plain[-_SOUNDED:])) is not None:
+            if self.classifier.familiarity(backwards.text) > familiarity + _MORE_FAMILIAR:
                 yield backwards
 
 

@@ -47,14 +47,32 @@ class View:
 Mapped = tuple[str, list[int]]
 
 
-def views(text: str) -> Iterator[View]:
-    """Readings of an original text other than its plain normal form, the most likely first, all in normal form."""
-    start: Mapped = (text[:MAX_CHARACTERS], list(range(min(len(text), MAX_CHARACTERS))))
-    seen = {normalise(text)}
+def views(text: str, plain: str | None = None) -> Iterator[View]:
+    """Readings of an original text other than its plain normal form, the most likely first, all in normal form.
+
+    `plain` is that form, where the caller has it already.
+    """
+    form = normalise(text) if plain is None else plain
+    yield from _disguises(text[:MAX_CHARACTERS], form)
+    aloud = read_aloud(form[:MAX_CHARACTERS]) if _SYLLABLES.search(form) else None
+    if aloud is not None and aloud != form:
+        # Syllables are re-cut, so places are not traced: the whole text is meant.
+        yield View("pinyin", aloud, (), 0.3, True)
+
+
+def _disguises(text: str, plain: str) -> Iterator[View]:
+    if not _TRACE.search(text):
+        return
+    seen = {plain}
+    start: Mapped = (text, list(range(len(text))))
     decoded = _decoded(start)
     base = decoded or start
     if decoded is not None:
         yield from _new("escapes", decoded, 0.3, seen)
+        aloud = read_aloud(normalise(decoded[0]))
+        if aloud is not None and aloud not in seen:
+            seen.add(aloud)
+            yield View("escapes", aloud, (), 0.6, True)
     for kind, undo, doubt in _UNDO:
         found = undo(base)
         if found is not None:
@@ -62,11 +80,6 @@ def views(text: str) -> Iterator[View]:
             further = _collapsed(found) if undo is not _collapsed else _leet(found)
             if further is not None:
                 yield from _new(kind, further, doubt + 0.2, seen)
-    plain = _normal(base)
-    aloud = read_aloud(plain[0])
-    if aloud is not None and aloud not in seen:
-        # Syllables are re-cut, so places are not traced: the whole text is meant.
-        yield View("pinyin", aloud, (), 0.3, True)
 
 
 def sound_view(normalised: str) -> View | None:
@@ -312,6 +325,20 @@ def _columns(mapped: Mapped) -> Mapped | None:
     order = [row[column] for column in range(width - 1, -1, -1) for row in rows if column < len(row)]
     return "".join(text[index] for index in order), [origins[index] for index in order]
 
+
+_TRACE = re.compile(
+    # escapes
+    rf"{_ESCAPE.pattern}"
+    # separators, twice in a row
+    rf"|[\u4e00-\u9fff]{_SEPARATOR}{{1,3}}[\u4e00-\u9fff]{_SEPARATOR}{{1,3}}[\u4e00-\u9fff]"
+    rf"|(?<![A-Za-z])[A-Za-z]{_SEPARATOR}{{1,3}}[A-Za-z]{_SEPARATOR}{{1,3}}[A-Za-z](?![A-Za-z])"
+    # letters of other scripts, letters beside digits and signs
+    rf"|{_FOREIGN_LETTERS.pattern}|[A-Za-z][0-9@$!|+]|[0-9@$|+][A-Za-z]"
+    # parts of characters, columns
+    rf"|{_PART_PAIR.pattern}|\n[^\n]{{1,16}}\n"
+)
+"""Where it finds nothing, no view of this table can differ from the text."""
+_SYLLABLES = re.compile(r"[a-z]{2,} ?[a-z]{2,}")
 
 _UNDO: tuple[tuple[str, Callable[[Mapped], Mapped | None], float], ...] = (
     ("separators", _collapsed, 0.2),

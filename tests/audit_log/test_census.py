@@ -136,12 +136,17 @@ def test_a_number_twice_and_a_writer_without_a_boot_are_told(home: Path) -> None
     from audit_log.sqlite import SqliteStore
 
     store = SqliteStore(home / "audit.db", home / "audit.lock")
-    for number in (0, 1, 1):
+    for number in (0, 1, 1, 2):
         id_ = new_record_id()
-        leaf = f'{{"id":"{id_}","t":"2027-01-15T08:00:00.000000Z","type":"exchange","writer":"x/1","wseq":"{number}"}}'
+        t = "2027-01-15T08:00:00.000000Z" if number < 2 else "now"
+        leaf = f'{{"id":"{id_}","t":"{t}","type":"exchange","writer":"x/1","wseq":"{number}"}}'
         store.append(Batch([leaf.encode()], [IndexRow(id_, None, "exchange", 0, None, None, None, None, False)]))
     store.append(Batch([b"{}"], [IndexRow(new_record_id(), None, "exchange", 0, None, None, None, None, False)]))
     [writer] = gap_report(store, now=NOW)["writers"]  # type: ignore[misc]
     store.close()
 
-    assert writer["complaints"] == ["number 1 appears again", "there is no boot record"]
+    assert writer["complaints"] == [
+        "number 1 appears again",
+        "number 2 has no time",
+        "there is no boot record",
+    ]

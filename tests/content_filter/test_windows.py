@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +17,7 @@ def cut(text: str, cuts: list[int]) -> list[Window]:
     """The windows of `text`, fed in pieces."""
     windows, made = SentenceWindows(), []
     places = sorted({min(place, len(text)) for place in cuts} | {0, len(text)})
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in itertools.pairwise(places):
         made += windows.feed(text[start:end])
         covered = made[-1].end if made else 0
         assert covered + windows.pending == end
