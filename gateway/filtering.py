@@ -11,16 +11,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from content_filter import ContentFilter, FilterHandle, GuardStep, Match, StreamGuard
 from content_filter import Outcome as Finding
 from gateway.decisions import Action, Decision, Refusal, Verdict
 from gateway.events import Attached, Channel, End, Event, Finish, Lane, TextDelta
 from gateway.exchange import Exchange, Outcome
-from gateway.json_view import JsonView, decoded
+from gateway.json_view import decoded
 from gateway.language import language_of_prompt
 from gateway.messages import MESSAGES
+from gateway.twin_guard import TwinGuard
 
 DUTY = "content_filter"
 
@@ -71,12 +71,11 @@ class PromptFilter:
 class _GuardedLane:
     """One lane of an answer: its guard, and what waits behind a pending partial match."""
 
-    __slots__ = ("_guard", "_view", "is_closed", "is_masked", "lane", "released", "tail", "total", "waiting")
+    __slots__ = ("_guard", "is_closed", "is_masked", "lane", "released", "tail", "total", "waiting")
 
-    def __init__(self, lane: Lane, guard: StreamGuard, view: JsonView | None) -> None:
+    def __init__(self, lane: Lane, guard: StreamGuard | TwinGuard) -> None:
         self.lane = lane
         self._guard = guard
-        self._view = view
         self.waiting: deque[tuple[TextDelta | Attached, int]] = deque()
         """Events with the offset at which each begins."""
         self.total = 0
@@ -94,9 +93,7 @@ class _GuardedLane:
 
     def feed(self, text: str) -> GuardStep:
         """What `text` changes, in offsets of the text as it came."""
-        if self._view is None:
-            return self._guard.feed(text)
-        return self._raw(self._guard.feed(self._view.feed(text)), self._view)
+        return self._guard.feed(text)
 
     def pending(self) -> str:
         """The text that waits."""
@@ -107,26 +104,8 @@ class _GuardedLane:
     def close(self) -> list[GuardStep]:
         """What the end of the lane changes."""
         self.is_closed = True
-        if self._view is None:
-            return [self._guard.close()]
-        last = self._guard.feed(self._view.close())
-        return [self._raw(last, self._view), self._raw(self._guard.close(), self._view)]
-
-    @staticmethod
-    def _raw(step: GuardStep, view: JsonView) -> GuardStep:
-        """A step about the decoded view, as one about the text itself."""
-
-        def placed(match: Match) -> Match:
-            return replace(match, start=view.raw(match.start), end=view.raw(match.end))
-
-        made = GuardStep(
-            view.raw(step.release),
-            None if step.match is None else placed(step.match),
-            tuple(span._replace(start=view.raw(span.start), end=view.raw(span.end)) for span in step.replacements),
-            tuple(placed(match) for match in step.noted),
-        )
-        view.forget(step.release)
-        return made
+        closed = self._guard.close()
+        return closed if isinstance(closed, list) else [closed]
 
 
 class AnswerFilter:
@@ -137,6 +116,8 @@ class AnswerFilter:
         self._filter = current
         self._lanes: dict[Lane, _GuardedLane] = {}
         self._open: dict[int, None] = {}
+        self._late: Lane | None = None
+        """A lane in which only its end completed a match."""
         self._is_stream = exchange.prompt is not None and exchange.prompt.stream
         self._is_structured = exchange.prompt is not None and exchange.prompt.is_structured
 
@@ -154,11 +135,15 @@ class AnswerFilter:
             elif isinstance(event, Attached):
                 self._attach(event, out)
             elif isinstance(event, Finish):
-                self._open.pop(event.choice, None)
                 self._close_lanes((lane for lane in self._lanes.values() if lane.lane.choice == event.choice), out)
+                if self._late is not None:
+                    return self._stop(self._late, out)
+                self._open.pop(event.choice, None)
                 out.append(event)
             elif isinstance(event, End):
                 self._close_lanes(self._lanes.values(), out)
+                if self._late is not None:
+                    return self._stop(self._late, out)
                 out.append(event)
             else:
                 out.append(event)
@@ -182,7 +167,8 @@ class AnswerFilter:
             if isinstance(event, TextDelta):
                 # A lane with several places (content blocks, parts) is one text: a term may be cut between two of them.
                 lanes[event.lane] = lanes.get(event.lane, "") + event.text
-        texts = [decoded(text) if self._holds_json(lane) else text for lane, text in lanes.items()]
+        texts = list(lanes.values())
+        texts += [decoded(text) for lane, text in lanes.items() if "\\" in text and self._holds_json(lane)]
         texts += [text for event in events if isinstance(event, Attached) for text in event.texts]
         if self._filter.check_texts(texts, "answer")[1].verdict is Finding.PASS:
             self._exchange.released_chars += sum(len(event.text) for event in events if isinstance(event, TextDelta))
@@ -229,7 +215,12 @@ class AnswerFilter:
             name = self._lanes.get(Lane(key.choice, Channel.TOOL_NAME, key.item))
             if name is not None:
                 self._close_lanes((name,), out)
-        lane = self._lanes[key] = _GuardedLane(key, self._filter.guard(), JsonView() if self._holds_json(key) else None)
+        guard: StreamGuard | TwinGuard
+        if self._holds_json(key):
+            guard = TwinGuard(self._filter.guard(), self._filter.guard())
+        else:
+            guard = self._filter.guard()
+        lane = self._lanes[key] = _GuardedLane(key, guard)
         return lane
 
     def _holds_json(self, lane: Lane) -> bool:
@@ -264,6 +255,8 @@ class AnswerFilter:
                 lane.tail = lane.pending()
                 for step in lane.close():
                     self._apply(lane, step, out)
+                    if step.match is not None:
+                        self._late = lane.lane
 
     def _apply(self, lane: _GuardedLane, step: GuardStep, out: list[Event]) -> None:
         """Let out what a step releases, masked where it says so."""

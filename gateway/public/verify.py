@@ -150,7 +150,7 @@ class Verify:
                 raise Refused(_UNREAD) from None
         if is_unreadable(found):
             raise Refused(_UNREAD)
-        return judged_file(found, file.data, self._elements)
+        return await asyncio.to_thread(judged_file, found, file.data, self._elements)  # a text may be long
 
     async def _sent(self, request: Request) -> tuple[Part | None, str]:
         """The file, or None and the text."""

@@ -283,7 +283,7 @@ class StreamReader:
             yield self._texts.about(frame, delta, field)
         else:
             yield from self._texts.unknown_delta(frame, delta, index, kind)
-        if field is not None and len(delta) > 2:
+        if field is not None and (len(delta) > 2 or field not in delta):
             yield from self._texts.others(frame, delta, frozenset({"type", field}))
         if len(tree) > 3:
             yield from self._texts.others(frame, tree, _EVENT_FIELDS["content_block_delta"])

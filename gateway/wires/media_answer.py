@@ -9,7 +9,6 @@ was stopped, so a stopped answer is the wire's error.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -121,7 +120,7 @@ def _decoded(value: Any, kind: str) -> bytes:
         return b""
     try:
         return base64.b64decode(value, validate=True)
-    except binascii.Error:
+    except ValueError:  # binascii.Error is one, and so is what it raises for letters beyond ASCII
         raise BadAnswer("bad_media") from None
 
 

@@ -175,6 +175,8 @@ class _Texts:
         name = CONTENT_KINDS.get(kind)
         if name is not None:
             member = KINDS[name].member
+            if member not in content:
+                raise BadAnswer("bad_content")
             skipped |= {member, "logprobs"}
             part = self._part(index, name, place)
             yield from self.repeat(frame, part, content, member, is_last=is_last)

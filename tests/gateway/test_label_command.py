@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL.PngImagePlugin import PngInfo
 from typer.testing import CliRunner
 
 from audit_log import open_reader, verify_home
@@ -125,8 +126,6 @@ def test_inspecting_says_broken_and_unread_apart(home: Home, png: Path) -> None:
 
 def text_chunk(value: str) -> object:
     """A text chunk named AIGC."""
-    from PIL.PngImagePlugin import PngInfo
-
     made = PngInfo()
     made.add_text("AIGC", value)
     return made

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import stat
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.check import findings
 from gateway.label_files import ChainFiles, FileLabels, day_of, file_labels, manifest_signer, write_chain
 from gateway.policies import load
 from gateway.settings import Settings, SettingsError
@@ -82,8 +84,6 @@ def test_a_chain_is_made_once_and_signs(tmp_path: Path) -> None:
 
 def test_a_picture_is_signed_with_the_chain(tmp_path: Path) -> None:
     """And one in a format that holds no manifest is not signed inside an answer."""
-    import time
-
     write_chain(tmp_path, "Example Ltd", 30, time.time)
     labels = made(tmp_path, tmp_path)
     done = label_file(encoded(picture(200, 200), "PNG"), labels.plan_for_answer(RECORD, FileFormat.PNG, 1 << 20))
@@ -91,6 +91,28 @@ def test_a_picture_is_signed_with_the_chain(tmp_path: Path) -> None:
     assert read_manifest(done.data, FileFormat.PNG, trust_anchors_pem=root).state == "trusted"
     assert labels.plan_for_answer(RECORD, FileFormat.OPUS, 99).signer is None
     assert labels.plan(RECORD).signer is labels.signer is not None
+
+
+def test_config_check_says_what_keeps_files_from_being_labelled(tmp_path: Path) -> None:
+    """Errors before the first picture; a certificate that ends soon is a warning, because text still leaves."""
+
+    def found(**label: Any) -> dict[str, tuple[str, str]]:
+        settings = Settings.model_validate({"label": label, "base_dir": tmp_path, "home": tmp_path})
+        return {item.key: (item.level, item.text) for item in findings(settings)}
+
+    assert not {"keys", "label.image_words"} & found().keys()
+    assert found(image_words="AI")["label.image_words"][0] == "error"
+    assert found(voice_clip="missing.wav")["label.voice_clip"][0] == "error"
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    files = write_chain(keys, "Example Ltd", 10, time.time)
+    level, text = found()["keys"]
+    assert level == "warning" and day_of(time.time() + 10 * 86_400) in text
+    files.chain.chmod(0o600)
+    files.chain.write_bytes(b"no certificate")
+    assert found()["keys"][0] == "error"
+    files.chain.unlink()
+    assert files.chain.name in found()["keys"][1]
 
 
 @pytest.mark.parametrize("lost", ["key", "chain", "root"])

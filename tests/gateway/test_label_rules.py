@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import pytest
 
 from gateway.label_rules import (
@@ -49,7 +51,7 @@ def test_a_file_without_labels_breaks_the_first_rule_only() -> None:
 def test_each_fault_breaks_its_own_rule() -> None:
     """A wrong place, a second label, a wrong value."""
     text = b"tEXtAIGC\0" + LABEL.as_json().replace('"1"', '"9"', 1).encode()
-    chunk = len(text[4:]).to_bytes(4, "big") + text + __import__("zlib").crc32(text).to_bytes(4, "big")
+    chunk = len(text[4:]).to_bytes(4, "big") + text + zlib.crc32(text).to_bytes(4, "big")
     elsewhere = PNG[:33] + chunk + PNG[33:]
     assert {code for code, ok in met(inspect_file(elsewhere)).items() if ok is False} == {"place", "content"}
     whole = implicit.write(PNG, FileFormat.PNG, LABEL)

@@ -35,7 +35,7 @@ from labeling.explicit.audio import rhythm
 from labeling.implicit import read, write
 from labeling.inspection import inspect_file
 from labeling.sniff import FileFormat
-from tests.gateway.rooms import WAY, Client, Rooms
+from tests.gateway.rooms import WAY, Client, Rooms, completion
 from tests.labeling.conftest import encoded, picture
 
 RECORD = "0199a000-0000-7000-8000-000000000001"
@@ -388,3 +388,13 @@ def test_the_loop_goes_on_while_ten_pictures_are_labelled() -> None:
         return turns
 
     assert asyncio.run(run()) > 100
+
+
+@pytest.mark.parametrize("chars", [1_000, 400_000])
+def test_a_large_answer_is_read_and_written_like_a_small_one(chars: int) -> None:
+    """In a thread, so that other exchanges do not wait for it."""
+    client = Rooms([completion("x" * chars)]).run()
+    [choice] = json.loads(client.answer)["choices"]
+    assert (client.status, choice["message"]["content"].count("x")) == (200, chars)
+    cut = Rooms([completion("x" * chars)[:-9]]).run()
+    assert (cut.status, cut.code) == (502, "upstream_invalid")

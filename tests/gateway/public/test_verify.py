@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from starlette.requests import Request
 
 from gateway.public import verify
+from gateway.public.body import Refused
+from gateway.public.page import Pages
 from gateway.public.verify import MOST_INSIDE, MOST_TEXT_CHARS, VERIFY_PATH, Pace
 from labeling.aigc import AigcLabel
 from labeling.errors import LabelError
@@ -174,9 +177,6 @@ def test_the_pace_is_the_average_after_a_burst() -> None:
 
 def test_only_so_many_uploads_are_held_at_once(site: Any) -> None:
     """Room is given back whatever became of the check."""
-    from gateway.public.body import Refused
-    from gateway.public.page import Pages
-
     made = verify.Verify(site.house, Pages(site.house))
     slots = [made._slot() for _ in range(MOST_INSIDE)]
     for slot in slots:
@@ -194,10 +194,6 @@ def test_only_so_many_uploads_are_held_at_once(site: Any) -> None:
 
 def test_a_client_that_leaves_gives_its_room_back(site: Any) -> None:
     """A cancelled check counts no more."""
-    from starlette.requests import Request
-
-    from gateway.public.page import Pages
-
     made = verify.Verify(site.house, Pages(site.house))
 
     async def run() -> None:
