@@ -215,13 +215,12 @@ class AnswerFilter:
             name = self._lanes.get(Lane(key.choice, Channel.TOOL_NAME, key.item))
             if name is not None:
                 self._close_lanes((name,), out)
-        guard: StreamGuard | TwinGuard
-        if self._holds_json(key):
-            guard = TwinGuard(self._filter.guard(), self._filter.guard())
-        else:
-            guard = self._filter.guard()
-        lane = self._lanes[key] = _GuardedLane(key, guard)
+        lane = self._lanes[key] = _GuardedLane(key, self._guard(key))
         return lane
+
+    def _guard(self, lane: Lane) -> StreamGuard | TwinGuard:
+        guard = self._filter.guard()
+        return TwinGuard(guard, self._filter.guard()) if self._holds_json(lane) else guard
 
     def _holds_json(self, lane: Lane) -> bool:
         """Whether a program parses the lane's text: then a word spelt in escapes is that word."""
