@@ -18,6 +18,8 @@ from typing import Annotated, Any, ParamSpec
 import typer
 
 from audit_log import AuditError, verify_home
+from audit_log import commands as audit_commands
+from audit_log.export import Selection
 from complaints import ComplaintError
 from content_filter import FilterError
 from gateway import __version__, label_command
@@ -25,6 +27,8 @@ from gateway.check import findings
 from gateway.home import Home, HomeError
 from gateway.label_files import day_of
 from gateway.label_grants import new_grant
+from gateway.operator.moments import parse_moment
+from gateway.operator.problems import ProblemError
 from gateway.operator.tokens import Role, TokenError, TokenStore
 from gateway.policies import PolicyError
 from gateway.settings import CONFIG_NAME, Settings, SettingsError, effective, load
@@ -181,6 +185,47 @@ def audit_verify(home: HomeOption = Path(_DEFAULT_HOME), as_json: JsonOption = F
         raise typer.Exit(1)
 
 
+@audit_app.command("prove")
+@_refusing
+def audit_prove(record_id: str, home: HomeOption = Path(_DEFAULT_HOME)) -> None:
+    """Print one record with its proof (c2sp.org/tlog-proof@v1) as JSON."""
+    _print_json(audit_commands.prove(Home.open(home).audit, record_id))
+
+
+@audit_app.command("export")
+@_refusing
+def audit_export(
+    out: Annotated[Path, typer.Option("-o", "--out", help="The bundle to write, a ZIP file.")],
+    home: HomeOption = Path(_DEFAULT_HOME),
+    since: Annotated[str, typer.Option(help="RFC 3339 with an offset, or seconds since the epoch.")] = "",
+    until: Annotated[str, typer.Option(help="The same, excluded.")] = "",
+    tenant: Annotated[str | None, typer.Option(help="Only this tenant's records.")] = None,
+    subject: Annotated[str | None, typer.Option(help="Only records about this pseudonym.")] = None,
+    class_: Annotated[str | None, typer.Option("--class", help="Only records of this class.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a bundle for auditors: records, proofs, checkpoints, keys, and a verifier that runs offline."""
+    selection = Selection(
+        since=_moment(since, "--since"),
+        until=_moment(until, "--until"),
+        tenant=tenant,
+        subject=subject,
+        class_=class_,
+    )
+    report = audit_commands.export(Home.open(home).audit, out, selection, generator=f"dutybound {__version__}")
+    if as_json:
+        _print_json(report)
+    else:
+        typer.echo(f"wrote {out}; unpack it and run `python verify.py` in it")
+
+
+@audit_app.command("census")
+@_refusing
+def audit_census(home: HomeOption = Path(_DEFAULT_HOME)) -> None:
+    """Tell, as JSON, what was lost before it reached the log: gaps in numbers, writers that ended without a word."""
+    _print_json(audit_commands.census(Home.open(home).audit, census_every_s=None))
+
+
 @keys_app.command("show")
 @_refusing
 def keys_show(home: HomeOption = Path(_DEFAULT_HOME)) -> None:
@@ -318,6 +363,13 @@ def _stop_on_errors(settings: Settings) -> None:
     if errors:
         lines = "\n  ".join(f"{item.key}: {item.text}" for item in errors)
         raise SettingsError(f"refused to start:\n  {lines}")
+
+
+def _moment(text: str, option: str) -> float | None:
+    try:
+        return parse_moment(text, option) if text else None
+    except ProblemError as error:
+        raise SettingsError(error.problem.detail) from None
 
 
 def _print_json(document: Mapping[str, Any]) -> None:

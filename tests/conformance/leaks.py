@@ -51,25 +51,26 @@ def documents(text: str) -> Iterator[Any]:
     try:
         yield json.loads(text)
         return
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     for block in text.replace("\r\n", "\n").split("\n"):
         line = block.removeprefix("data:").strip().removeprefix("[").removeprefix(",").rstrip(",")
         if line:
             try:
                 yield json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 yield line
 
 
 def strings(document: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Every string of a document with its place, names of members too."""
-    if isinstance(document, str):
-        yield path or "(text)", document
-    elif isinstance(document, list):
-        for index, item in enumerate(document):
-            yield from strings(item, f"{path}[{index}]")
-    elif isinstance(document, dict):
-        for key, value in document.items():
-            yield f"{path}.(names)", key
-            yield from strings(value, f"{path}.{key}")
+    """Every string of a document with its place, names of members too, in the document's order."""
+    waiting: list[tuple[Any, str]] = [(document, path)]
+    while waiting:
+        value, place = waiting.pop()
+        if isinstance(value, str):
+            yield place or "(text)", value
+        elif isinstance(value, list):
+            waiting += [(item, f"{place}[{index}]") for index, item in reversed(list(enumerate(value)))]
+        elif isinstance(value, dict):
+            for key, item in reversed(value.items()):
+                waiting += [(item, f"{place}.{key}"), (key, f"{place}.(names)")]
