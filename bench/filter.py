@@ -19,7 +19,7 @@ from content_filter import ContentFilter, TermSet
 from content_filter.classifier import Classifier
 from content_filter.judge import TextJudge
 
-_ZH = "请问周末去杭州西湖怎么安排两天的行程比较合适，想看看断桥和雷峰塔，也想尝一尝当地的小吃。"
+_ZH = "请问周末去北京旅游怎么安排两天的时间比较合适，我们想看看博物馆和公园，也想吃一点当地的小吃。"
 _EN = "Could you explain how photosynthesis works and why leaves turn yellow in autumn, please? "
 _DISGUISED = "请-问-周-末-去-哪-里-玩-比-较-好，"
 _ROUNDS = 400

@@ -18,10 +18,12 @@ A finding names wire, seed and number; `--wire NAME --seed N --only NUMBER` play
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import multiprocessing
 import os
 import random
+import re
 import resource
 import sys
 import time
@@ -61,8 +63,8 @@ _BYTES = (b"\x00", b"\xff", b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":", b"\
           b"event: x\n", b"\\ud83d", b"\\u0000", b"\xef\xbb\xbf", b"1e999", b"NaN", b"\xf0\x9f")  # fmt: skip
 
 
-_DEEP = ("@deep-40@", "@deep-400@", "@deep-4000@")
-"""Stands for so many brackets in each other: they are put in where the document is written."""
+_DEEP = re.compile(r'"@(\d+)-(term|fine)@"')
+"""Stands for a text in so many brackets: they are put in where the document is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +207,7 @@ def mutated(chance: random.Random, document: Any) -> Any:
 
     Texts are never moved to another known member: what is text stays text, whatever stands around it.
     """
-    tree = json.loads(json.dumps(document))
+    tree = copy.deepcopy(document)
     for _ in range(chance.choice((1, 1, 1, 2, 3, 6))):
         places = list(_places(tree))
         if not places:
@@ -213,7 +215,7 @@ def mutated(chance: random.Random, document: Any) -> Any:
         parent, key = chance.choice(places)
         how = chance.randrange(7)
         if how == 0:
-            parent[key] = chance.choice(_JUNK)
+            parent[key] = copy.deepcopy(chance.choice(_JUNK))
         elif how == 1:
             del parent[key]
         elif how == 2:
@@ -223,18 +225,22 @@ def mutated(chance: random.Random, document: Any) -> Any:
         elif how == 4 and isinstance(parent, dict):
             parent[f"x_{key}"] = parent.pop(key)
         elif how == 5 and isinstance(parent, list):
-            parent.insert(chance.randrange(len(parent) + 1), json.loads(json.dumps(parent[key])))
+            parent.insert(chance.randrange(len(parent) + 1), copy.deepcopy(parent[key]))
         elif how == 6:
-            parent[key] = chance.choice(_DEEP)
+            is_term = isinstance(parent[key], str) and terms.holds_term(parent[key])
+            parent[key] = f"@{chance.choice((40, 400, 4_000))}-{'term' if is_term else 'fine'}@"
     return tree
+
+
+def _nested(mark: re.Match[str]) -> str:
+    depth, text = int(mark[1]), terms.ENGLISH if mark[2] == "term" else "fine"
+    return "[" * depth + f'"{text}"' + "]" * depth
 
 
 def written(chance: random.Random, document: Any) -> bytes:
     """The document as JSON, in one of two spellings."""
     text = json.dumps(document, ensure_ascii=chance.random() < 0.5, separators=(",", ":"))
-    for mark in _DEEP:
-        depth = int(mark.strip("@").removeprefix("deep-"))
-        text = text.replace(f'"{mark}"', "[" * depth + '"x"' + "]" * depth)
+    text = _DEEP.sub(_nested, text)
     return text.encode("utf-8", "replace")
 
 
@@ -437,10 +443,10 @@ def _with_mutated_json(chance: random.Random, frame: bytes) -> bytes:
     """An event, a line or a document whose JSON is mutated, with what stands around it."""
     start, end = frame.find(b"{"), frame.rfind(b"}") + 1
     try:
-        document = json.loads(frame[start:end])
-    except ValueError:
+        made = written(chance, mutated(chance, json.loads(frame[start:end])))
+    except (ValueError, RecursionError):  # it was mutated before: no JSON any more, or too deep for this program
         return scratched(chance, frame)
-    return frame[:start] + written(chance, mutated(chance, document)) + frame[end:]
+    return frame[:start] + made + frame[end:]
 
 
 def _first(found: Sequence[str]) -> str | None:

@@ -38,7 +38,7 @@ from bench.lanes import ROOT, TERMS, dutybound_config
 from bench.processes import Cores, Started, Unavailable, cores, free_port, pinned_to, start, wait_for_end, wait_for_port
 
 INTERVAL_MS = 20.0
-FIRST_STREAMS, FIRST_EVENTS = 10, 40
+FIRST_STREAMS, FIRST_EVENTS = 4, 40
 _MODES = ("no check", "strict", "hold", "concurrent")
 _PASS = b'{"verdict":"pass"}'
 

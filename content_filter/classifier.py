@@ -16,6 +16,7 @@ score 0; no judgement carries text.
 
 import hashlib
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
@@ -40,7 +41,9 @@ HEADS = ("request", "quarrel", "answer")
 
 LONG_CHARACTERS = 120
 """From here on windows are judged beside the whole text."""
-_WINDOW, _STEP = 90, 60  # characters; consecutive windows overlap by 30
+_WINDOW, _STEP = 90, 60  # characters; windows of a longer sentence overlap by 30
+_LEAST_WINDOW = 16  # shorter sentences are judged with the next
+_SENTENCE_END = re.compile(r"[。!?;…]+|[.:] |  +")
 _WINDOW_COST = 1.0  # a window must look that much worse than a whole text, in logits, to count as much
 _BLOCK_CHARACTERS = MAX_CHARACTERS - _WINDOW  # longer texts are taken in blocks
 _FULL_BP = 10_000
@@ -209,7 +212,7 @@ class Classifier:
         is_long = len(block) > LONG_CHARACTERS
         spans = [(0, len(block))]
         if is_long:
-            spans += [(start, min(start + _WINDOW, len(block))) for start in _window_starts(len(block))]
+            spans += _windows(block)
         vectors = self.encoder.finish(self._sums(places, spans))
         logits = self._harm(vectors)
         logits[1:] -= _WINDOW_COST
@@ -279,8 +282,20 @@ def form_of(normalised: str) -> Form:
     return Form.CHINESE if han * 10 >= min(len(normalised), 500) else Form.OTHER
 
 
-def _window_starts(length: int) -> range:
-    return range(0, max(1, length - _WINDOW + _STEP), _STEP)
+def _windows(block: str) -> list[tuple[int, int]]:
+    """The sentences of a text, short ones joined, long ones cut."""
+    ends = [match.end() for match in _SENTENCE_END.finditer(block)]
+    spans, start = [], 0
+    for end in (*ends, len(block)):
+        if end - start < _LEAST_WINDOW and end < len(block):
+            continue
+        while end - start > _WINDOW:
+            spans.append((start, start + _WINDOW))
+            start += _STEP
+        if end > start:
+            spans.append((start, end))
+        start = end
+    return spans
 
 
 def _logistic(value: float) -> float:

@@ -115,10 +115,11 @@ def features(normalised: str) -> Features:
             hashes.append(_mixed(units[:-gap] * _INVERSE + units[gap:], 16 + gap))
             firsts.append(starts[:-gap])
             lasts.append(ends[gap:])
-    if len(codes) > _PIECE:
-        inside = is_word[:-_PIECE].copy()
+    last = len(codes) - _PIECE + 1  # places at which a piece can begin
+    if last > 0:
+        inside = is_word[:last].copy()
         for offset in range(1, _PIECE):
-            inside &= is_word[offset : len(codes) - _PIECE + offset]
+            inside &= is_word[offset : last + offset]
         pieces = np.flatnonzero(inside)
         if len(pieces):
             hashes.append(_mixed((sums[pieces + _PIECE] - sums[pieces]) * _INVERSES[pieces], 32))

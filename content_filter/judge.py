@@ -24,6 +24,9 @@ UNFAMILIAR = 0.34
 _MAYBE_REVERSED = 0.45
 _MORE_FAMILIAR = 0.08  # by so much the text read from its end must be more familiar
 _SOUNDED = 300  # characters that are read by sound or from the end at most
+_IN_PLACE = frozenset({"escapes", "separators", "homoglyphs", "leet", "parts"})
+_SHELL_SHARE = 0.2  # of the characters
+_SHELL_DOUBT = 2.0
 _STRENGTH = {Band.PASS: 0, Band.SECOND_OPINION: 1, Band.BLOCK: 2}
 
 
@@ -43,8 +46,10 @@ class TextJudge:
             raise FilterError("unknown role; expected prompt or answer") from None
         plain = normalise(text)
         reading = self.classifier.read(plain)
-        best = self.classifier.judge_reading(reading, plain, judged, text, None, 0.0)
-        for view in self._views(text, plain, reading.familiarity if reading is not None else 0.0):
+        found_views = list(self._views(text, plain, reading.familiarity if reading is not None else 0.0))
+        doubt = _SHELL_DOUBT if any(_is_shell(text, view) for view in found_views) else 0.0
+        best = self.classifier.judge_reading(reading, plain, judged, text, None, doubt)
+        for view in found_views:
             form = Form.SOUND if view.is_sound else None
             found = self.classifier.judge_normalised(view.text, judged, form=form, doubt=view.doubt)
             if (_STRENGTH[found.band], found.score_bp) > (_STRENGTH[best.band], best.score_bp):
@@ -55,9 +60,19 @@ class TextJudge:
         yield from views(text, plain)
         if familiarity < UNFAMILIAR and (sound := sound_view(plain[:_SOUNDED])) is not None:
             yield sound
-        if familiarity < _MAYBE_REVERSED and (backwards := reversed_view(plain[-_SOUNDED:])) is not None:
-            if self.classifier.familiarity(backwards.text) > familiarity + _MORE_FAMILIAR:
+        if familiarity < _MAYBE_REVERSED:
+            backwards = reversed_view(plain[-_SOUNDED:])
+            if backwards is not None and self.classifier.familiarity(backwards.text) > familiarity + _MORE_FAMILIAR:
                 yield backwards
+
+
+def _is_shell(text: str, view: View) -> bool:
+    """Whether a view undoes so much that the plain form is mere wrapping: it says nothing that the view does not say
+    better, and texts in such wrapping look alike whatever they hold. Views keep what they do not undo."""
+    if view.kind not in _IN_PLACE or not text:
+        return False
+    same = sum(text[place].casefold() == char for char, place in zip(view.text, view.origins, strict=True))
+    return len(text) - same >= _SHELL_SHARE * len(text)
 
 
 def _placed(found: Judgement, view: View, length: int) -> Judgement:

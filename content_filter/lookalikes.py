@@ -43,7 +43,7 @@ _SPLIT = """
 猥犭畏 驾加马 验马佥 骑马奇 骚马蚤 驶马史 驳马爻 驻马主 驱马区
 """
 # A part that is no character of its own, and the character that a writer without it takes.
-_WHOLE = str.maketrans("讠亻氵扌钅忄犭冫艹礻攵阝丩", "言人水手金心犬冰草示文耳叫")
+_WHOLE = str.maketrans("讠亻氵扌钅忄犭冫艹礻攵阝", "言人水手金心犬冰草示文耳")
 
 
 def _parts() -> dict[str, str]:

@@ -12,6 +12,8 @@ import json
 from importlib import resources
 
 _LONGEST = 6  # letters of a syllable, as in zhuang
+_FIRST_WORDS = 8
+_LONGEST_WORD = 40
 _LEAST_SYLLABLES = 4  # fewer are too often words of another language
 
 
@@ -46,18 +48,27 @@ def split_syllables(word: str) -> list[str] | None:
     return best[-1]
 
 
+@functools.lru_cache(maxsize=4096)
+def _is_spelled(word: str) -> bool:
+    return len(word) > 1 and split_syllables(word[:_LONGEST_WORD]) is not None
+
+
 def read_aloud(normalised: str) -> str | None:
     """Syllables of a text that is written in pinyin, whole or in part; None for one that is not.
 
     It is where at least `_LEAST_SYLLABLES` syllables, and most of its words of letters, are Chinese syllables.
     """
     words = normalised.split()
+    # Most texts that are not pinyin say so in their first words.
+    first = [word for word in words if word.isascii() and word.isalpha()][:_FIRST_WORDS]
+    if sum(_is_spelled(word) for word in first) * 10 < len(first) * 6:
+        return None
     out: list[str] = []
     letters = syllables = 0
     for word in words:
         if word.isascii() and word.isalpha():
             letters += 1
-            parts = split_syllables(word) if len(word) <= 40 else None
+            parts = split_syllables(word) if len(word) <= _LONGEST_WORD else None
             if parts is not None and (len(parts) > 1 or len(word) > 1):
                 syllables += 1
                 out += parts

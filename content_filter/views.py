@@ -19,6 +19,8 @@ import urllib.parse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from ahocorasick_rs import AhoCorasick
+
 from content_filter.lookalikes import HOMOGLYPHS, LEET, PARTS
 from content_filter.normalise import normalise
 from content_filter.pinyin import read_aloud, sounded
@@ -61,7 +63,7 @@ def views(text: str, plain: str | None = None) -> Iterator[View]:
 
 
 def _disguises(text: str, plain: str) -> Iterator[View]:
-    if not _TRACE.search(text):
+    if not _has_trace(text):
         return
     seen = {plain}
     start: Mapped = (text, list(range(len(text))))
@@ -326,18 +328,24 @@ def _columns(mapped: Mapped) -> Mapped | None:
     return "".join(text[index] for index in order), [origins[index] for index in order]
 
 
-_TRACE = re.compile(
-    # escapes
-    rf"{_ESCAPE.pattern}"
-    # separators, twice in a row
-    rf"|[\u4e00-\u9fff]{_SEPARATOR}{{1,3}}[\u4e00-\u9fff]{_SEPARATOR}{{1,3}}[\u4e00-\u9fff]"
-    rf"|(?<![A-Za-z])[A-Za-z]{_SEPARATOR}{{1,3}}[A-Za-z]{_SEPARATOR}{{1,3}}[A-Za-z](?![A-Za-z])"
-    # letters of other scripts, letters beside digits and signs
-    rf"|{_FOREIGN_LETTERS.pattern}|[A-Za-z][0-9@$!|+]|[0-9@$|+][A-Za-z]"
-    # parts of characters, columns
-    rf"|{_PART_PAIR.pattern}|\n[^\n]{{1,16}}\n"
+_TRACES = (
+    # Escapes; a long word of small letters is just a long word.
+    re.compile(
+        r"[&%\\]|\b(?![A-Za-z]?[a-z]+\b)[0-9A-Za-z+/_-]{12}|[0-9a-fA-F]{2}[ ,:][0-9a-fA-F]{2}[ ,:][0-9a-fA-F]{2}[ ,:]"
+    ),
+    re.compile(rf"[\u4e00-\u9fff]{_SEPARATOR}{{1,3}}[\u4e00-\u9fff]{_SEPARATOR}{{1,3}}[\u4e00-\u9fff]"),
+    re.compile(rf"(?<![A-Za-z])[A-Za-z]{_SEPARATOR}{{1,3}}[A-Za-z]{_SEPARATOR}{{1,3}}[A-Za-z](?![A-Za-z])"),
+    re.compile(rf"{_FOREIGN_LETTERS.pattern}|[A-Za-z][0-9@$!|+]|[0-9@$|+][A-Za-z]"),
+    re.compile(r"\n[^\n]{1,16}\n"),  # columns
 )
-"""Where it finds nothing, no view of this table can differ from the text."""
+_PARTS_ENGINE = AhoCorasick(list(PARTS))
+
+
+def _has_trace(text: str) -> bool:
+    """Where this says no, no disguise that is undone here can be in the text. Cheap: it runs for every text."""
+    return any(trace.search(text) for trace in _TRACES) or len(_PARTS_ENGINE.find_matches_as_indexes(text)) > 1
+
+
 _SYLLABLES = re.compile(r"[a-z]{2,} ?[a-z]{2,}")
 
 _UNDO: tuple[tuple[str, Callable[[Mapped], Mapped | None], float], ...] = (

@@ -71,7 +71,8 @@ class PromptFilter:
 class _GuardedLane:
     """One lane of an answer: its guard, and what waits behind a pending partial match."""
 
-    __slots__ = ("_guard", "is_closed", "is_masked", "lane", "released", "tail", "total", "waiting")
+    __slots__ = ("_cleared", "_guard", "_head", "is_closed", "is_masked", "lane", "released", "tail", "total",
+                 "waiting")  # fmt: skip
 
     def __init__(self, lane: Lane, guard: StreamGuard | TwinGuard) -> None:
         self.lane = lane
@@ -85,19 +86,26 @@ class _GuardedLane:
         """Whether a text was masked of which an attachment may yet tell."""
         self.tail = ""
         """What was pending when the lane was closed; a lane that goes on all the same begins with it."""
+        self._head = ""
+        """The tail with which the lane began."""
+        self._cleared = 0
+        """Up to where no match can begin any more."""
 
     def go_on(self, tail: str) -> None:
         """Begin behind `tail`, which has left: a match that began in it ends here."""
+        self._head = tail
         self.feed(tail)
         self.total = self.released = len(tail)
 
     def feed(self, text: str) -> GuardStep:
         """What `text` changes, in offsets of the text as it came."""
-        return self._guard.feed(text)
+        step = self._guard.feed(text)
+        self._cleared = step.release
+        return step
 
     def pending(self) -> str:
-        """The text that waits."""
-        return "".join(
+        """The text in which a match may have begun: what waits, behind what is still open of the lane's head."""
+        return self._head[self._cleared :] + "".join(
             event.text[max(0, self.released - begin) :] for event, begin in self.waiting if isinstance(event, TextDelta)
         )
 

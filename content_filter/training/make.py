@@ -27,31 +27,44 @@ _SHIPPED = Path(__file__).parent.parent / "weights" / "encoder.npz"
 
 
 def make(
-    data: Path, out: Path, cache: Path, *, heads_only: bool, say: Say, shape: distil.Shape | None = None
+    data: Path,
+    out: Path,
+    cache: Path,
+    *,
+    heads_only: bool = False,
+    keep_encoders: bool = False,
+    say: Say,
+    shape: distil.Shape | None = None,
 ) -> dict[str, Any]:
-    """Writes the weights and the held-out scores to `out`; returns counts. Raises `FilterError`."""
+    """Writes the weights and the held-out scores to `out`; returns counts. Raises `FilterError`.
+
+    `heads_only` keeps the shipped encoder, `keep_encoders` those that an earlier run on the same data left in `cache`.
+    """
     rows = load_rows(data)
     if not any(not row.source.startswith("own_") for row in rows):
         raise FilterError(f"{data}: no labelled rows in .jsonl files")
     cut = pieces(rows)
     say(f"{len(rows)} rows, {len(cut)} pieces")
     sizes = shape or distil.Shape()
-    lesson = None if heads_only else distil.lesson([row.text for row in cut], cache, sizes, say)
+    reuse = heads_only or keep_encoders
+    lesson = None if reuse else distil.lesson([row.text for row in cut], cache, sizes, say)
+    encoders = _SHIPPED.parent if heads_only else cache
     groups, row_groups = np.array([group_of(row) for row in cut]), [group_of(row) for row in rows]
     held: list[heads.Held] = []
     for group in range(GROUPS):
         out_rows = [row for row, mine in zip(rows, row_groups, strict=True) if mine == group]
         if not out_rows or (groups == group).all():
             continue
-        arrays = _encoder(lesson, groups == group, sizes, cache / f"encoder-without-{group}.npz", say)
+        name = "encoder.npz" if heads_only else f"encoder-without-{group}.npz"
+        arrays = _encoder(lesson, groups == group, sizes, encoders / name, say)
         classifier = _classifier(arrays, cut, groups != group)
         held += _held(classifier, out_rows)
         say(f"group {group} held out: {len(out_rows)} rows")
     calibration = heads.calibrate(held)
-    arrays = _encoder(lesson, np.zeros(len(cut), bool), sizes, cache / "encoder.npz", say)
+    arrays = _encoder(lesson, np.zeros(len(cut), bool), sizes, encoders / "encoder.npz", say)
     final = heads.fit(_vectors(Encoder(arrays), cut), cut)
     out.mkdir(parents=True, exist_ok=True)
-    if lesson is not None:
+    if not heads_only:
         np.savez_compressed(out / "encoder.npz", **arrays)  # type: ignore[arg-type]
     packed = {name: array.astype(np.float16) for name, array in final.items()} | calibration
     np.savez_compressed(out / "heads.npz", **packed)
@@ -63,9 +76,9 @@ def make(
 def _encoder(
     lesson: distil.Lesson | None, leave_out: NDArray[np.bool_], shape: distil.Shape, kept: Path, say: Say
 ) -> dict[str, NDArray[Any]]:
-    """A student that has not seen some rows; the shipped one where encoders are not to be taught."""
+    """A student that has not seen some rows, kept in a file; the one in the file where none is to be taught."""
     if lesson is None:
-        return load_arrays(_SHIPPED)
+        return load_arrays(kept)
     arrays = distil.distil(lesson, leave_out, shape, say)
     kept.parent.mkdir(parents=True, exist_ok=True)
     np.savez(kept, **arrays)  # type: ignore[arg-type]

@@ -33,7 +33,7 @@ def test_known_n_grams_are_found_with_their_places() -> None:
     places = Encoder(_arrays("好人")).places("坏好人")
 
     assert sorted(zip(places.starts.tolist(), places.ends.tolist(), strict=True)) == [(1, 2), (1, 3), (2, 3)]
-    assert places.total == 6
+    assert places.total == 7  # three characters, two pairs, one triple, one pair with a gap
 
 
 def test_the_vector_is_the_layer_over_the_sum_of_distinct_rows() -> None:

@@ -216,6 +216,18 @@ def test_a_lane_that_goes_on_after_it_ended_is_still_one_text() -> None:
     assert asked.outcome is Outcome.OPEN and said(out) == "a禁止**"
 
 
+def test_a_lane_may_end_more_than_once_inside_a_word() -> None:
+    """However often the upstream says that it has ended: what of a word had left before still counts."""
+    asked = exchange()
+    duty = AnswerFilter(asked, ContentFilter(TermSet.of(("forbidden", "A1a"))))
+    events: list[Event] = []
+    for piece in ("ok for", "bid", "", "de", "n after"):
+        events += [TextDelta(ANSWER, piece), Finish(0, "stop")]
+    out = fed(duty, *events)
+    assert said(out) == "ok forbidde"
+    assert isinstance(out[-1], End) and asked.outcome is Outcome.STOPPED
+
+
 def test_what_no_duty_looks_at_goes_through() -> None:
     """In its place among the others."""
     events: list[Event] = [Opaque(1), Usage(1, 2), Finish(0, "stop"), End()]

@@ -9,7 +9,6 @@ from typing import Any
 import orjson
 import pytest
 
-from audit_log import new_record_id
 from audit_log.merkle import leaf_hash
 from audit_log.note import Verifier
 from audit_log.proof import verify_proof
@@ -67,7 +66,8 @@ def test_the_records_of_one_exchange_are_shown_together(listener: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "record_id", ["01a1ff9a-c8ad-72f4-a987-76feee97c515", "x", "%20", "a" * 36, "g" * 36, "0" * 32, "x" * 2_000, "-" * 36]
+    "record_id",
+    ["01a1ff9a-c8ad-72f4-a987-76feee97c515", "x", "%20", "a" * 36, "g" * 36, "0" * 32, "x" * 2_000, "-" * 36],
 )
 def test_what_is_not_there_is_a_404(listener: Any, record_id: str) -> None:
     """Whatever stands in the path."""
