@@ -53,7 +53,7 @@ def _parts() -> dict[str, str]:
         if len(parts) == 2 and whole not in parts:
             found.setdefault(parts.translate(_WHOLE), whole)
             found[parts] = whole
-    return found
+    return {parts: whole for parts, whole in found.items() if whole not in parts}
 
 
 PARTS: dict[str, str] = _parts()

@@ -141,11 +141,12 @@ def by_ollama(url: str, prompt: str, stream: bool, with_tool: bool) -> Reply:
 
 def by_langchain(url: str, prompt: str, stream: bool, with_tool: bool) -> Reply:
     """LangChain's chat model for OpenAI's wire."""
-    model: Any = ChatOpenAI(model="m", base_url=f"{url}/v1", api_key="sk-test", max_retries=0, timeout=20)
+    factory: Any = ChatOpenAI
+    model = factory(model="m", base_url=f"{url}/v1", api_key="sk-test", max_retries=0, timeout=20)
     if with_tool:
         model = model.bind_tools([tool()])
     if stream:
-        message = None
+        message: Any = None
         for part in model.stream(prompt):
             message = part if message is None else message + part
     else:

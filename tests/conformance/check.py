@@ -17,10 +17,6 @@ class Failed(Exception):
     """The gateway did not hold what the check expects; the message says where, and never a forbidden word."""
 
 
-class NotApplicable(Exception):
-    """The target or the wire cannot be asked this; the message says why."""
-
-
 @dataclass(frozen=True, slots=True)
 class Check:
     """One promise. `claim` says why a target cannot be asked it, or nothing."""
@@ -45,7 +41,7 @@ def check(
     claim: Callable[[Target], str] = lambda target: "",
     on_hold: bool = False,
 ) -> Callable[[Callable[[Probe], Awaitable[str | None]]], Callable[[Probe], Awaitable[str | None]]]:
-    """Declare a check. It returns nothing, or a figure worth reporting; it raises `Failed` or `NotApplicable`."""
+    """Declare a check. It returns nothing, or a figure worth reporting; it raises `Failed`."""
 
     def declare(run: Callable[[Probe], Awaitable[str | None]]) -> Callable[[Probe], Awaitable[str | None]]:
         CHECKS.append(Check(key, says, run, frozenset(needs), claim, on_hold))

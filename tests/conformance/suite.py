@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 
 from tests.conformance import lane_checks, manner_checks, prompt_checks, text_checks
-from tests.conformance.check import CHECKS, Check, Failed, NotApplicable
+from tests.conformance.check import CHECKS, Check, Failed
 from tests.conformance.probe import Probe, new_client
 from tests.conformance.target import Running, Target, running
 from tests.conformance.upstream import TicketUpstream, serve_tickets
@@ -101,8 +101,6 @@ async def _one(check: Check, probe: Probe) -> Result:
     else:
         try:
             note = await check.run(probe) or ""
-        except NotApplicable as why:
-            verdict, note = Verdict.NOT_APPLICABLE, str(why)
         except Failed as why:
             verdict, note = Verdict.FAILED, str(why)
         except Exception as error:  # a check that breaks has proved nothing
