@@ -7,7 +7,7 @@ DATA ?= dutybound-home
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench pins clean
+.PHONY: help run test check format bench fuzz pins clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -31,6 +31,9 @@ format: $(VENV)/.tested ## Format the code
 
 bench: $(VENV)/.tested ## Measure against nginx and LiteLLM; prints a table and JSON
 	$(BIN)/python bench/run.py
+
+fuzz: $(VENV)/.tested ## Fuzz every codec, ten minutes each; FUZZ="--seconds 60" for less
+	$(BIN)/python bench/fuzz.py $(FUZZ)
 
 pins: ## Resolve the pinned requirements anew (needs uv)
 	uv pip compile --quiet --generate-hashes --no-header --no-emit-index-url --no-annotate --python-version 3.11 \

@@ -54,11 +54,12 @@ def test_the_table_names_what_is_missing() -> None:
     gap = {"gap_p50_ms": 20.0, "gap_p99_ms": 25.0, "delay_p50_ms": 1.0, "delay_p99_ms": 2.0}
     found = {
         "streams": 1_000, "events_expected": 100, "events_missing": 7, "failed_streams": 3, "direct": gap,
-        "gateway": gap, "events_per_s": 5.0, "cpu_us_per_event": 100.0, "core_share": 0.5,
+        "gateway": gap, "events_per_s": 5.0, "offered_per_s": 50_000.0, "cpu_us_per_event": 100.0, "core_share": 0.5,
     }  # fmt: skip
     figures = {
         "check_ms": 50.0, "interval_ms": 20.0, "first": {"direct_first_p50_ms": 20.0, **first}, "gaps": [found],
     }  # fmt: skip
     said = streams.table(figures)
+    assert "5 events/s of 50000 offered" in said
     assert "7 of 100 events missing, 3 streams failed" in said
     assert all(mode in said for mode in first)
