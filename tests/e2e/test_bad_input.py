@@ -174,7 +174,7 @@ def test_an_upstream_that_is_down_is_a_502(gateway: StartGateway, stream: bool) 
 
 def test_a_slow_upstream_is_a_504_and_a_stalled_stream_ends(gateway: StartGateway, upstream: ScriptedUpstream) -> None:
     """First byte and idle time have limits of their own."""
-    limits = "[upstream]\nfirst_byte_timeout_s = 0.4\nidle_timeout_s = 0.4\n"
+    limits = "[upstream]\nfirst_byte_timeout_s = 1.5\nidle_timeout_s = 1.5\n"
     running = gateway(upstream.url, config=CONFIG + limits)
     for stream in (False, True):
         answer = post(running, {"hang": "before"}, stream=stream)
@@ -183,7 +183,7 @@ def test_a_slow_upstream_is_a_504_and_a_stalled_stream_ends(gateway: StartGatewa
     answer = post(running, {"hang": "middle", "text": "a few words", "split": 1}, stream=True)
     assert answer.text.rstrip().splitlines()[-1].startswith('data: {"error"')
     # Slower than the limit in all, but never between two events: that is no stall.
-    answer = post(running, {"text": "abcdefgh", "split": 1, "event_delay_s": 0.1}, stream=True)
+    answer = post(running, {"text": "abcdefgh", "split": 1, "event_delay_s": 0.3}, stream=True)
     assert answer.text.rstrip().endswith("data: [DONE]")
 
 

@@ -216,7 +216,9 @@ def test_a_worker_that_dies_is_replaced_and_its_successor_closes_what_it_left(fo
 number = len(list(folder.glob(f"start-{worker}-*")))
 (folder / f"start-{worker}-{number}").write_text(f"{crashed.before} {crashed.own_only}")
 if worker == 1 and number == 0: os._exit(9)
-if worker == 1: os.kill(os.getppid(), signal.SIGTERM)
+if worker == 1:
+    while not (folder / "start-0-0").exists(): pass
+    os.kill(os.getppid(), signal.SIGTERM)
 """
     ended = supervised(folder, work)
     assert ended.returncode == 0, ended.stderr
