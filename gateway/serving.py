@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -39,6 +40,8 @@ log = structlog.get_logger("dutybound.serving")
 _GRACE_S = 10
 _RESTART_AFTER_S = 1.0
 _HOUSEKEEPING_S = 60.0
+_GC_THRESHOLDS = (20_000, 20, 50)
+"""Exchanges make few cycles; Python's own thresholds look for them several times a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +140,10 @@ async def _serve(settings: Settings, home: Home, sockets: Sockets, worker: int, 
         for caution in house.identifier.cautions:
             log.warning("caution", text=caution)
         await close_crashed(house.log, home.path, crashed.before, writer=f"gw-{worker}" if crashed.own_only else "")
+        # The tables of terms and templates live as long as the process: without them each collection is short.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*_GC_THRESHOLDS)
         housekeeping = asyncio.create_task(_keep_house(house))
         stack.callback(housekeeping.cancel)
         listeners = [
