@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import httpx
 
+from content_filter.breaker import CircuitBreaker
 from content_filter.errors import FilterError
 from content_filter.filter import Outcome, Role, Verdict
 from content_filter.taxonomy import CLASSES
@@ -42,15 +43,36 @@ class HttpCheck:
     (at most 64 printable ASCII characters) may be left out. Anything else counts as no answer.
     """
 
-    def __init__(self, url: str, timeout_s: float, *, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        timeout_s: float,
+        *,
+        headers: Mapping[str, str] | None = None,
+        breaker: CircuitBreaker | None = None,
+    ) -> None:
         self.name = "http"
         self._url = url
+        self._breaker = breaker
         self._client = httpx.AsyncClient(
             timeout=timeout_s, headers=headers, follow_redirects=False, limits=httpx.Limits(max_connections=100)
         )
 
     async def judge(self, text: str, role: Role) -> Verdict:
-        """The service's verdict. Raises `CheckUnavailable`."""
+        """The service's verdict. Raises `CheckUnavailable`, at once where the circuit breaker is open."""
+        if self._breaker is not None and not self._breaker.may_call():
+            raise CheckUnavailable("the context check failed before and is left alone for a while")
+        try:
+            verdict = await self._ask(text, role)
+        except CheckUnavailable:
+            if self._breaker is not None:
+                self._breaker.failed()
+            raise
+        if self._breaker is not None:
+            self._breaker.succeeded()
+        return verdict
+
+    async def _ask(self, text: str, role: Role) -> Verdict:
         try:
             answer = await self._client.post(self._url, json={"text": text, "role": role.value})
             document = answer.json() if answer.status_code == 200 else None

@@ -54,22 +54,26 @@ _PASSED = {role: Verdict(Outcome.PASS, role) for role in Role}
 class ContentFilter:
     """Judges prompts and answers alike, whole or streamed. Immutable and safe to share between threads."""
 
-    __slots__ = ("classes", "digest", "matcher")
+    __slots__ = ("beside", "classes", "digest", "matcher")
 
     classes: frozenset[str]
     """Class codes that are looked for."""
+    beside: tuple[str, ...]
+    """What else judges in the same service, each as a fixed word and a digest."""
     digest: str
-    """SHA-256 in hex over the terms and the classes: which filter gave a verdict."""
+    """SHA-256 in hex over the terms, the classes and what judges beside them: which filter gave a verdict."""
     matcher: TermMatcher
 
-    def __init__(self, terms: TermSet, classes: Iterable[str] | None = None) -> None:
+    def __init__(self, terms: TermSet, classes: Iterable[str] | None = None, beside: Iterable[str] = ()) -> None:
         """Compiles the terms of `classes` (class codes; all when None). Raises `FilterError` for an unknown class."""
         self.classes = frozenset(CLASSES if classes is None else classes)
         if unknown := self.classes - CLASSES.keys():
             raise FilterError(f"{len(unknown)} unknown class codes; expected codes A1a to A5b or INJ")
         chosen = terms.only(self.classes)
         self.matcher = TermMatcher(chosen)
-        self.digest = hashlib.sha256("\n".join((chosen.digest, *sorted(self.classes))).encode()).hexdigest()
+        self.beside = tuple(beside)
+        parts = (chosen.digest, *sorted(self.classes), *self.beside)
+        self.digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def check_text(self, text: str, role: Role | str) -> Verdict:
         """Judges a whole text. The verdict is the strongest there is, at its first place."""

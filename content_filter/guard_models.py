@@ -169,7 +169,7 @@ SHIELD_GEMMA_PRINCIPLES = (
 class ShieldGemmaFormat:
     """ShieldGemma by plain completions with token probabilities, one request a principle."""
 
-    name = "shield_gemma"
+    name = "shieldgemma"
 
     def __init__(
         self,
@@ -229,7 +229,7 @@ class ShieldGemmaFormat:
 class OpenAIModerationsFormat:
     """OpenAI's moderation endpoint and those that copy it."""
 
-    name = "openai_moderations"
+    name = "openai_moderation"
 
     def requests(self, text: str, role: Role, question: str) -> Sequence[tuple[str, dict[str, Any]]]:
         """One moderation."""
@@ -260,7 +260,7 @@ class TemplateFormat:
     `verdict` is looked up in `outcomes`, its group `label`, where there is one, in `classes` (else `default_class`).
     """
 
-    name = "template"
+    name = "chat_template"
 
     def __init__(
         self,
@@ -388,7 +388,7 @@ class GuardModel:
 FORMATS: Mapping[str, Callable[[], Format]] = {
     "qwen3guard": Qwen3GuardFormat,
     "llama_guard": LlamaGuardFormat,
-    "shield_gemma": ShieldGemmaFormat,
-    "openai_moderations": OpenAIModerationsFormat,
+    "shieldgemma": ShieldGemmaFormat,
+    "openai_moderation": OpenAIModerationsFormat,
 }
 """Formats that need no settings, by name."""

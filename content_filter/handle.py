@@ -50,8 +50,8 @@ class FilterHandle:
         return Activation(before.digest, new.digest)
 
     def reload(self, paths: Iterable[str | Path]) -> Activation:
-        """Reads term files anew, keeps the classes, and swaps. Raises `FilterError` and changes nothing on a bad file.
+        """Reads term files anew, keeps the rest, and swaps. Raises `FilterError` and changes nothing on a bad file.
 
         Reading and compiling may take a second for large sets: call it from a thread, not from an event loop.
         """
-        return self.swap(ContentFilter(TermSet.load(paths), self._current.classes))
+        return self.swap(ContentFilter(TermSet.load(paths), self._current.classes, self._current.beside))

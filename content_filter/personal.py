@@ -9,15 +9,17 @@ as the whole text would be, with one exception that `PersonalGuard` names.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from enum import StrEnum
 from typing import NamedTuple
 
 from content_filter.errors import FilterError
+from content_filter.filter import CERTAIN_BP, Outcome, Verdict
 from content_filter.guard import GuardStep, Replacement
 from content_filter.matcher import Match
 from content_filter.normalise import IMAGES
+from content_filter.roles import Role
 from content_filter.terms import Action
 
 CLASS_CODE = "A4f"
@@ -49,7 +51,8 @@ class Finding(NamedTuple):
 
 
 _GAP = r"[ \-\x00]?"  # \x00 stands for an invisible character
-_NUMBER = re.compile(rf"(?<![0-9A-Za-z.])(?:\+?86{_GAP})?\d(?:{_GAP}\d){{9,18}}{_GAP}[xX]?(?![0-9A-Za-z])")
+_NUMBER = re.compile(rf"(?<![0-9A-Za-z.])(?:\+?86{_GAP})?\d(?:{_GAP}\d){{9,18}}(?:{_GAP}[xX])?(?![0-9A-Za-z])")
+_WORD_OF_DIGITS = re.compile(r"(?<![0-9A-Za-z.])[0-9\x00]{10,19}[xX]?(?![0-9A-Za-z])")
 _EMAIL = re.compile(
     r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})\.){1,4}[A-Za-z]{2,24}"
     r"(?![A-Za-z0-9-])"
@@ -170,6 +173,10 @@ def _all(plain: str, kinds: frozenset[Kind]) -> Iterator[Finding]:
         kind = _kind_of(match[0])
         if kind is not None and kind in kinds:
             yield Finding(*match.span(), kind)
+        elif kind is None:  # perhaps one number beside another
+            for word in _WORD_OF_DIGITS.finditer(plain, *match.span()):
+                if (found := _kind_of(word[0])) is not None and found in kinds:
+                    yield Finding(*word.span(), found)
     if Kind.PASSPORT in kinds:
         for match in _PASSPORT.finditer(plain):
             yield Finding(*match.span(1), Kind.PASSPORT)
@@ -202,6 +209,45 @@ def _merged(findings: Iterable[Finding]) -> list[Finding]:
     return kept
 
 
+class PersonalFilter:
+    """Personal data as a filter of whole texts and streams, beside that of terms (`filter.ContentFilter`)."""
+
+    __slots__ = ("_action", "_kinds")
+
+    def __init__(self, kinds: Iterable[Kind | str] = tuple(Kind), action: Action | str = Action.MASK) -> None:
+        """`action` is what a finding asks for: block, mask or flag. Raises `FilterError` for an unknown one."""
+        self._kinds = _kinds(kinds)
+        self._action = _known(action)
+
+    def find(self, text: str) -> list[Finding]:
+        """Everything of these kinds in a text, in order."""
+        return _merged(_all(_plain(text), self._kinds))
+
+    def check_texts(self, texts: Sequence[str], role: Role | str) -> tuple[int, Verdict]:
+        """The first finding of several texts, with the place of its text."""
+        judged = Role(role)
+        for place, text in enumerate(texts):
+            if found := self.find(text):
+                return place, self.verdict(found[0], judged)
+        return 0, Verdict(Outcome.PASS, judged)
+
+    def verdict(self, found: Finding, role: Role) -> Verdict:
+        """What is said of a finding."""
+        outcome = Outcome(self._action)
+        return Verdict(outcome, role, CLASS_CODE, found.rule, found.start, found.end, CERTAIN_BP)
+
+    def guard(self) -> "PersonalGuard":
+        """A new guard for one lane of an answer."""
+        return PersonalGuard(self._kinds, self._action)
+
+
+def _known(action: Action | str) -> Action:
+    try:
+        return Action(action)
+    except ValueError:
+        raise FilterError("unknown action; expected block, mask or flag") from None
+
+
 _BEFORE = 40  # characters that have left and are still looked at, for what must stand before a finding
 _LONGEST_PENDING = 80
 _OPEN_NUMBER = re.compile(rf"(?:\+|(?:\+?86{_GAP})?(?:\d{_GAP}){{1,20}}[xX]?)$")
@@ -226,10 +272,7 @@ class PersonalGuard:
     def __init__(self, kinds: Iterable[Kind | str] = tuple(Kind), action: Action | str = Action.MASK) -> None:
         """`action` says whether a finding is masked, ends the stream (block) or is only noted (flag)."""
         self._kinds = _kinds(kinds)
-        try:
-            self._action = Action(action)
-        except ValueError:
-            raise FilterError("unknown action; expected block, mask or flag") from None
+        self._action = _known(action)
         self._plain = ""  # what is still looked at, from the offset `_shift` on
         self._shift = 0
         self._position = 0

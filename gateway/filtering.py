@@ -11,16 +11,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
-from content_filter import ContentFilter, FilterHandle, GuardStep, Match, StreamGuard
+from content_filter import FilterHandle, GuardStep, Match
 from content_filter import Outcome as Finding
+from content_filter import Verdict as Judgement
 from gateway.decisions import Action, Decision, Refusal, Verdict
 from gateway.events import Attached, Channel, End, Event, Finish, Lane, TextDelta
 from gateway.exchange import Exchange, Outcome
-from gateway.json_view import decoded
+from gateway.json_view import JsonPlace, decoded
 from gateway.language import language_of_prompt
 from gateway.messages import MESSAGES
-from gateway.twin_guard import TwinGuard
+from gateway.twin_guard import LaneGuard, TwinGuard
 
 DUTY = "content_filter"
 
@@ -28,6 +30,18 @@ MASK_CHARACTER = "*"
 
 CONTENT_FILTER = "content_filter"
 """The reason of a `Finish` that this duty caused; each wire spells it in its own words."""
+
+
+class ExactFilter(Protocol):
+    """What finds the same in a text however it is cut: terms (`content_filter.ContentFilter`), personal data."""
+
+    def check_texts(self, texts: Sequence[str], role: str) -> tuple[int, Judgement]:
+        """The strongest verdict on several texts, with the place of its text."""
+        ...
+
+    def guard(self) -> LaneGuard:
+        """A guard for one lane of a stream."""
+        ...
 
 
 class PromptFilter:
@@ -71,12 +85,14 @@ class PromptFilter:
 class _GuardedLane:
     """One lane of an answer: its guard, and what waits behind a pending partial match."""
 
-    __slots__ = ("_cleared", "_guard", "_head", "is_closed", "is_masked", "lane", "released", "tail", "total",
+    __slots__ = ("_cleared", "_guard", "_head", "is_closed", "is_masked", "lane", "place", "released", "tail", "total",
                  "waiting")  # fmt: skip
 
-    def __init__(self, lane: Lane, guard: StreamGuard | TwinGuard) -> None:
+    def __init__(self, lane: Lane, guard: LaneGuard | TwinGuard) -> None:
         self.lane = lane
         self._guard = guard
+        self.place = JsonPlace() if isinstance(guard, TwinGuard) else None
+        """Where in its JSON a lane stands that a program may parse."""
         self.waiting: deque[tuple[TextDelta | Attached, int]] = deque()
         """Events with the offset at which each begins."""
         self.total = 0
@@ -119,9 +135,15 @@ class _GuardedLane:
 class AnswerFilter:
     """The guard of one answer. `feed` lets through what may leave; after a stop it lets nothing through."""
 
-    def __init__(self, exchange: Exchange, current: ContentFilter) -> None:
+    def __init__(
+        self, exchange: Exchange, current: ExactFilter, *, duty: str = DUTY, reason: str = "term", is_first: bool = True
+    ) -> None:
+        """`duty` and `reason` are what decisions say. Of several such duties only the first counts what is released; it
+        lets nothing more through once an answer was stopped, and the others let through how it ends."""
         self._exchange = exchange
         self._filter = current
+        self._duty, self._reason, self._is_first = duty, reason, is_first
+        self._has_stopped = False
         self._lanes: dict[Lane, _GuardedLane] = {}
         self._open: dict[int, None] = {}
         self._late: Lane | None = None
@@ -131,7 +153,7 @@ class AnswerFilter:
 
     def feed(self, events: Sequence[Event]) -> list[Event]:
         """The events that may leave, in order within each lane."""
-        if self._exchange.outcome is Outcome.STOPPED:
+        if self._has_stopped or (self._is_first and self._exchange.outcome is Outcome.STOPPED):
             return []
         if not self._is_stream:
             return self._plain(events)
@@ -179,7 +201,7 @@ class AnswerFilter:
         texts += [decoded(text) for lane, text in lanes.items() if "\\" in text and self._holds_json(lane)]
         texts += [text for event in events if isinstance(event, Attached) for text in event.texts]
         if self._filter.check_texts(texts, "answer")[1].verdict is Finding.PASS:
-            self._exchange.released_chars += sum(len(event.text) for event in events if isinstance(event, TextDelta))
+            self._count(sum(len(event.text) for event in events if isinstance(event, TextDelta)))
             return list(events)
         self._is_stream = True
         choices = dict.fromkeys(event.choice for event in events if isinstance(event, Finish))
@@ -206,7 +228,9 @@ class AnswerFilter:
         lane.total = end = begin + len(event.text)
         if step.release == end and lane.released == begin and step.match is None and not step.replacements:
             lane.released = end
-            self._exchange.released_chars += end - begin
+            self._count(end - begin)
+            if lane.place is not None:
+                lane.place.feed(event.text)
             out.append(event)
             if step.noted:
                 self._note(lane, step)
@@ -226,7 +250,11 @@ class AnswerFilter:
         lane = self._lanes[key] = _GuardedLane(key, self._guard(key))
         return lane
 
-    def _guard(self, lane: Lane) -> StreamGuard | TwinGuard:
+    def _count(self, chars: int) -> None:
+        if self._is_first:
+            self._exchange.released_chars += chars
+
+    def _guard(self, lane: Lane) -> LaneGuard | TwinGuard:
         guard = self._filter.guard()
         return TwinGuard(guard, self._filter.guard()) if self._holds_json(lane) else guard
 
@@ -282,17 +310,24 @@ class AnswerFilter:
             if end <= lane.released and event.text:
                 break
             text = event.text[lane.released - begin : end - begin]
+            seen = 0
             while spans and spans[0].start < end:
                 span = spans[0]
                 first, last = max(span.start, lane.released) - lane.released, min(span.end, end) - lane.released
-                text = text[:first] + MASK_CHARACTER * (last - first) + text[last:]
+                if lane.place is not None:
+                    lane.place.feed(text[seen:first])
+                mark = _mark(text[first:last], lane.place, span.start >= lane.released)
+                text = text[:first] + mark + text[last:]
+                seen = last
                 lane.is_masked = True
                 if span.end > end:
                     break
                 spans.popleft()
+            if lane.place is not None:
+                lane.place.feed(text[seen:])
             is_whole = end == begin + len(event.text) and lane.released == begin and text == event.text
             out.append(event if is_whole else TextDelta(event.lane, text, event.carrier))
-            self._exchange.released_chars += end - lane.released
+            self._count(end - lane.released)
             lane.released = end
             if end < begin + len(event.text):
                 break
@@ -309,6 +344,7 @@ class AnswerFilter:
         assert match is not None
         self._decide(key, Verdict.BLOCK, Action.STOP, match.class_code, match.rule, match)
         self._exchange.outcome = Outcome.STOPPED
+        self._has_stopped = True
         for choice in self._open:
             if choice >= 0:
                 out.append(Finish(choice, CONTENT_FILTER))
@@ -324,10 +360,10 @@ class AnswerFilter:
             return  # the record has a size; the strongest decision of an answer is its last
         self._exchange.decide(
             Decision(
-                DUTY,
+                self._duty,
                 verdict,
                 action,
-                reason="term",
+                reason=self._reason,
                 class_=class_,
                 rule=rule,
                 score_bp=10_000,
@@ -340,4 +376,13 @@ class AnswerFilter:
         )
 
 
+def _mark(text: str, place: JsonPlace | None, is_begin: bool) -> str:
+    """What stands in place of masked `text`, as many characters. A bare number in JSON stays a number: whoever parses
+    it must not fail over a mask."""
+    if place is None or place.is_inside or not text.isdecimal():
+        return MASK_CHARACTER * len(text)
+    return ("1" if is_begin else "0") + "0" * (len(text) - 1)
+
+
 MOST_DECISIONS = 100
+"""Of one exchange: a record has a size."""

@@ -9,9 +9,22 @@ either of them forbids stays here.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Protocol
 
-from content_filter import GuardStep, Match, Replacement, StreamGuard
+from content_filter import GuardStep, Match, Replacement
 from gateway.json_view import JsonView
+
+
+class LaneGuard(Protocol):
+    """Guards one lane; `content_filter.StreamGuard` says what must hold."""
+
+    def feed(self, text: str) -> GuardStep:
+        """What `text` changes."""
+        ...
+
+    def close(self) -> GuardStep:
+        """What the end of the lane changes."""
+        ...
 
 
 class TwinGuard:
@@ -19,7 +32,7 @@ class TwinGuard:
 
     __slots__ = ("_decoded", "_released", "_spans", "_view", "_written")
 
-    def __init__(self, written: StreamGuard, decoded: StreamGuard) -> None:
+    def __init__(self, written: LaneGuard, decoded: LaneGuard) -> None:
         self._written = written
         self._decoded = decoded
         self._view = JsonView()

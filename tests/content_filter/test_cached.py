@@ -3,7 +3,7 @@
 
 import pytest
 
-from content_filter.cached import CachedCheck
+from content_filter.cached import CachedCheck, VerdictMemory
 from content_filter.context import CheckUnavailable
 from content_filter.filter import Outcome, Verdict
 from content_filter.roles import Role
@@ -31,7 +31,7 @@ class _Check:
 async def test_the_same_text_in_the_same_role_is_asked_once() -> None:
     """Another role is another question."""
     check = _Check()
-    cached = CachedCheck(check, lambda: 0.0)
+    cached = CachedCheck(check, VerdictMemory(lambda: 0.0))
 
     first = await cached.judge("a", Role.PROMPT)
 
@@ -44,7 +44,7 @@ async def test_the_same_text_in_the_same_role_is_asked_once() -> None:
 async def test_a_failure_is_never_remembered() -> None:
     """The next call asks again."""
     check = _Check()
-    cached = CachedCheck(check, lambda: 0.0)
+    cached = CachedCheck(check, VerdictMemory(lambda: 0.0))
     check.is_broken = True
     with pytest.raises(CheckUnavailable):
         await cached.judge("a", Role.PROMPT)
@@ -59,7 +59,7 @@ async def test_an_old_entry_is_asked_again() -> None:
     """A model may change its mind when its operator changes it."""
     now = [0.0]
     check = _Check()
-    cached = CachedCheck(check, lambda: now[0], lifetime_s=60)
+    cached = CachedCheck(check, VerdictMemory(lambda: now[0], lifetime_s=60))
     await cached.judge("a", Role.PROMPT)
 
     now[0] = 60.0
@@ -72,7 +72,7 @@ async def test_an_old_entry_is_asked_again() -> None:
 async def test_the_cache_keeps_the_latest_used_entries_alone() -> None:
     """Bounded, whatever is asked."""
     check = _Check()
-    cached = CachedCheck(check, lambda: 0.0, most=2)
+    cached = CachedCheck(check, VerdictMemory(lambda: 0.0, most=2))
     for text in ("a", "b", "a", "c", "a", "b"):
         await cached.judge(text, Role.PROMPT)
 
@@ -82,20 +82,20 @@ async def test_the_cache_keeps_the_latest_used_entries_alone() -> None:
 @pytest.mark.asyncio
 async def test_no_text_stands_in_the_cache() -> None:
     """Whoever reads the memory finds keyed hashes."""
-    cached = CachedCheck(_Check(), lambda: 0.0, secret=b"s" * 32)
-    other = CachedCheck(_Check(), lambda: 0.0, secret=b"t" * 32)
-    for each in (cached, other):
-        await each.judge("very secret words", Role.PROMPT)
+    one, other = (VerdictMemory(lambda: 0.0, secret=letter * 32) for letter in (b"s", b"t"))
+    for memory in (one, other):
+        await CachedCheck(_Check(), memory).judge("very secret words", Role.PROMPT)
 
-    assert b"secret" not in repr(vars(cached)["_kept"]).encode()
-    assert vars(cached)["_kept"].keys() != vars(other)["_kept"].keys()
+    assert b"secret" not in repr(one._kept).encode()
+    assert one._kept.keys() != other._kept.keys()
+    assert len(one) == len(other) == 1
 
 
 @pytest.mark.asyncio
 async def test_closing_and_clearing_forget_everything() -> None:
     """After a reload of the check behind it, nothing old is answered."""
     check = _Check()
-    cached = CachedCheck(check, lambda: 0.0)
+    cached = CachedCheck(check, VerdictMemory(lambda: 0.0))
     await cached.judge("a", Role.PROMPT)
 
     cached.clear()
@@ -104,3 +104,19 @@ async def test_closing_and_clearing_forget_everything() -> None:
 
     assert len(check.asked) == 2
     assert check.is_closed
+
+
+def test_a_memory_answers_only_what_it_was_told_and_for_its_time() -> None:
+    """Text and role both count; at the end of its life an entry is gone."""
+    now = [0.0]
+    memory = VerdictMemory(lambda: now[0], lifetime_s=10)
+    verdict = Verdict(Outcome.FLAG, Role.PROMPT, "A1a", "x", 0, 1, 5_000)
+    memory.put("a", Role.PROMPT, verdict)
+
+    assert memory.get("a", Role.PROMPT) == verdict
+    assert memory.get("a", Role.ANSWER) is None
+    assert memory.get("b", Role.PROMPT) is None
+    now[0] = 10.0
+    assert memory.get("a", Role.PROMPT) is None
+    memory.clear()
+    assert len(memory) == 0

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from content_filter.breaker import CircuitBreaker
 from content_filter.context import CheckUnavailable, HttpCheck
 from content_filter.filter import Outcome, Role, Verdict
 
@@ -95,3 +96,23 @@ def test_an_error_status_and_a_dead_service_are_no_answer(service: Service) -> N
     assert "canary" not in str(caught.value)
     with pytest.raises(CheckUnavailable):
         judged("http://127.0.0.1:1/judge")
+
+
+def test_a_service_that_keeps_failing_is_left_alone(service: Service) -> None:
+    """Nothing is sent while the circuit is open; its first success opens the way again."""
+    now = [0.0]
+
+    async def ask() -> None:
+        check = HttpCheck(service.url, 2.0, breaker=CircuitBreaker(lambda: now[0], failures=2, rest_s=10.0))
+        service.status = 500
+        for _ in range(4):
+            with pytest.raises(CheckUnavailable):
+                await check.judge("some text", Role.PROMPT)
+        assert len(service.asked) == 2
+        now[0], service.status, service.body = 10.0, 200, b'{"verdict": "pass"}'
+        for _ in range(2):
+            assert (await check.judge("some text", Role.PROMPT)).verdict is Outcome.PASS
+        assert len(service.asked) == 4
+        await check.close()
+
+    asyncio.run(ask())

@@ -83,3 +83,10 @@ def test_several_texts_are_judged_each_for_itself() -> None:
     place, verdict = judge.check_texts(["a noted word", "fine", "a forbidden word"], "prompt")
     assert (place, verdict.verdict, verdict.start) == (2, Outcome.BLOCK, 2)
     assert judge.check_texts([], "answer")[1].verdict is Outcome.PASS
+
+
+def test_the_digest_names_what_judges_beside_the_terms() -> None:
+    """A record tells two filters apart that differ in anything that gives verdicts."""
+    alone, beside = ContentFilter(TERMS), ContentFilter(TERMS, beside=("classifier abc",))
+    assert len({alone.digest, beside.digest, ContentFilter(TERMS, beside=("classifier def",)).digest}) == 3
+    assert beside.beside == ("classifier abc",) and beside.check_text("blocked", "prompt").verdict is Outcome.BLOCK

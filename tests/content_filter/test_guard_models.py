@@ -210,7 +210,7 @@ async def test_shield_gemma_is_asked_once_a_principle_and_scored_by_probability(
     verdict = await guard(ShieldGemmaFormat()).judge("some text", Role.PROMPT)
 
     assert (verdict.verdict, verdict.class_code, verdict.score_bp) == (Outcome.BLOCK, "A2i", 8_000)
-    assert verdict.rule == "shield_gemma:No_Hate_Speech"
+    assert verdict.rule == "shieldgemma:No_Hate_Speech"
     assert [path for path, _, _ in server.asked] == ["/v1/completions"] * 2  # the second principle decided
     assert "Human Question: some text" in server.asked[0][1]["prompt"]
 
@@ -265,7 +265,7 @@ async def test_a_template_asks_any_chat_model_and_reads_it_by_a_pattern(
 
     verdict = await guard(format_).judge("a {role} b", Role.PROMPT)
 
-    assert (verdict.verdict, verdict.class_code, verdict.rule) == (Outcome.BLOCK, "A1h", "template:drugs")
+    assert (verdict.verdict, verdict.class_code, verdict.rule) == (Outcome.BLOCK, "A1h", "chat_template:drugs")
     assert server.asked[0][1]["messages"][0]["content"] == "Judge <a {role} b> (prompt)."
 
 

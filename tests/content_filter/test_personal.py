@@ -8,8 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from content_filter.errors import FilterError
+from content_filter.filter import Outcome
 from content_filter.guard import GuardStep
-from content_filter.personal import CLASS_CODE, Finding, Kind, PersonalGuard, find, is_bank_card, is_id_card, mask
+from content_filter.personal import (
+    CLASS_CODE,
+    Finding,
+    Kind,
+    PersonalFilter,
+    PersonalGuard,
+    find,
+    is_bank_card,
+    is_id_card,
+    mask,
+)
 from content_filter.terms import Action
 
 ID = "11010519491231002X"  # the example number of GB 11643-1999
@@ -172,3 +183,31 @@ def test_a_guard_that_flags_lets_pass_and_notes_once() -> None:
     assert [match.rule for step in steps for match in step.noted] == ["personal:mobile", "personal:email"]
     with pytest.raises(FilterError, match="action"):
         PersonalGuard(action="shout")
+
+
+def test_a_number_beside_another_is_found() -> None:
+    """One space between two numbers does not hide either; a mask leaves the space."""
+    for text in ("13 13912345678", "13912345678 13", "13912345678 9.", "id 4111111111111111 13912345678"):
+        findings = find(text)
+        assert {text[finding.start : finding.end] for finding in findings} <= {"13912345678", VISA}
+        assert Kind.MOBILE in {finding.kind for finding in findings}
+    assert find("order 20240101 3912345678 88") == []
+
+
+def test_a_filter_of_personal_data_gives_verdicts_as_one_of_terms_does() -> None:
+    """Whole texts and streams with one action."""
+    chosen = PersonalFilter(["mobile"], "mask")
+    place, verdict = chosen.check_texts(["fine", "call 13912345678"], "answer")
+    assert (place, verdict.verdict, verdict.class_code, verdict.rule) == (
+        1,
+        Outcome.MASK,
+        CLASS_CODE,
+        "personal:mobile",
+    )
+    assert (verdict.start, verdict.end, verdict.score_bp) == (5, 16, 10_000)
+    assert chosen.check_texts(["a@example.com"], "answer")[1].verdict is Outcome.PASS
+    guard = chosen.guard()
+    steps = [guard.feed("call 139123"), guard.feed("45678 now"), guard.close()]
+    assert [tuple(span[:2]) for step in steps for span in step.replacements] == [(5, 16)]
+    with pytest.raises(FilterError):
+        PersonalFilter(["shoe size"])
