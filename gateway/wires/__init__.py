@@ -15,6 +15,7 @@ from gateway.wires import (
     openai_audio,
     openai_chat,
     openai_completions,
+    openai_conversations,
     openai_embeddings,
     openai_files,
     openai_images,
@@ -22,6 +23,7 @@ from gateway.wires import (
     openai_moderations,
     openai_responses,
     openai_videos,
+    realtime,
 )
 from gateway.wires.interfaces import AnswerReader, AnswerWriter, BadAnswer, BadRequest, Call, Wire
 
@@ -46,6 +48,7 @@ _BATCHED: Mapping[str, Wire] = {
     openai_responses.PATH: openai_responses.OpenAIResponses(),
     openai_embeddings.PATH: openai_embeddings.OpenAIEmbeddings(),
     openai_moderations.PATH: openai_moderations.OpenAIModerations(),
+    openai_images.GENERATIONS_PATH: openai_images.OpenAIImages(),
 }
 """What a batch may ask."""
 
@@ -55,6 +58,16 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", openai_completions.PATH, openai_completions.OpenAICompletions()),
     Route("POST", openai_responses.PATH, openai_responses.OpenAIResponses()),
     Route("POST", openai_responses.TOKENS_PATH, openai_responses.ResponseInputTokens()),
+    Route("POST", openai_responses.COMPACT_PATH, openai_responses.CompactedResponse()),
+    Route("POST", openai_conversations.PATH, openai_conversations.Conversations("POST")),
+    *(
+        Route(verb, openai_conversations.CONVERSATION_PATH, openai_conversations.Conversations(verb), is_pattern=True)
+        for verb in ("GET", "POST", "DELETE")
+    ),
+    Route("GET", openai_conversations.ITEMS_PATH, openai_conversations.ConversationItems("GET"), is_pattern=True),
+    Route("POST", openai_conversations.ITEMS_PATH, openai_conversations.ConversationItems("POST"), is_pattern=True),
+    Route("GET", openai_conversations.ITEM_PATH, openai_conversations.ConversationItem("GET"), is_pattern=True),
+    Route("DELETE", openai_conversations.ITEM_PATH, openai_conversations.Conversations("DELETE"), is_pattern=True),
     Route("GET", openai_responses.STORED_PATH, openai_responses.StoredResponse("GET"), is_pattern=True),
     Route("POST", openai_responses.CANCEL_PATH, openai_responses.StoredResponse("POST"), is_pattern=True),
     Route("GET", openai_responses.ITEMS_PATH, openai_responses.ResponseInputItems(), is_pattern=True),
@@ -74,12 +87,13 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", openai_files.BATCHES_PATH, openai_files.OpenAIFiles("GET")),
     Route("GET", openai_files.BATCH_PATH, openai_files.OpenAIFiles("GET"), is_pattern=True),
     Route("POST", openai_files.CANCEL_PATH, openai_files.OpenAIFiles("POST"), is_pattern=True),
-    Route("POST", openai_videos.PATH, openai_videos.OpenAIVideos()),
+    *(Route("POST", path, openai_videos.OpenAIVideos()) for path in openai_videos.BEGIN_PATHS),
     Route("POST", openai_videos.REMIX_PATH, openai_videos.OpenAIVideos(), is_pattern=True),
     Route("GET", openai_videos.PATH, openai_videos.OpenAIVideoTasks("GET")),
     Route("GET", openai_videos.VIDEO_PATH, openai_videos.OpenAIVideoTasks("GET"), is_pattern=True),
     Route("DELETE", openai_videos.VIDEO_PATH, openai_videos.OpenAIVideoTasks("DELETE"), is_pattern=True),
     Route("GET", openai_videos.CONTENT_PATH, openai_videos.OpenAIVideoContent(), is_pattern=True),
+    Route("GET", realtime.PATH, realtime.OpenAIRealtime()),
     Route("POST", dashscope.TEXT_PATH, _DASHSCOPE),
     Route("POST", dashscope.MULTIMODAL_PATH, _DASHSCOPE),
     Route("POST", dashscope.IMAGE_PATH, dashscope.DashScopeImageTask()),

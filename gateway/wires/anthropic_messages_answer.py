@@ -25,6 +25,7 @@ from gateway.wires.frames import At, Attachment, Ending, Frame, Path, joined_str
 from gateway.wires.framing import TextFinder
 from gateway.wires.interfaces import BadAnswer
 from gateway.wires.json_text import loads_event
+from gateway.wires.names import is_mere
 from gateway.wires.sse import EventReader, ServerEvent
 from gateway.wires.whole import WholeTexts
 
@@ -53,6 +54,8 @@ _BLOCK_NAMES = frozenset({"id", "tool_use_id", "file_id", "cache_control"})
 _TEXT_DELTAS = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
 _TOLD = frozenset({"type", "id", "role", "model", "usage", "stop_reason"})
 """The members of a message that name things or count."""
+_NAMING = _NOT_TEXT | {"role", "model", "usage", "cache_control"}
+"""Members that pass as long as they look like names."""
 _OPAQUE = frozenset({"type", "signature", "encrypted_content", "encrypted_index", "encrypted_stdout"})
 _WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 """What an event or a reason may be called: they pass as they are, so they can be no text."""
@@ -93,8 +96,7 @@ class _MessageTexts(TextFinder):
         thinking = _string(block, "thinking")
         if thinking:
             yield from self.text(frame, THINKING, block, "thinking", thinking, path)
-        if not block.keys() <= _KNOWN_THINKING:
-            yield from self.others(frame, block, _KNOWN_THINKING)
+        yield from self.others(frame, block, _KNOWN_THINKING)
 
     def other_block(self, frame: Frame, block: dict[str, Any]) -> Iterator[Event]:
         """A block that comes whole: a tool call's name and input, results, kinds that this codec does not know."""
@@ -107,15 +109,15 @@ class _MessageTexts(TextFinder):
 
     def others(self, frame: Frame, tree: dict[str, Any], known: frozenset[str]) -> Iterator[Event]:
         """The strings of all members but `known`, whole."""
-        if not tree.keys() <= known:
+        if not tree.keys() <= known or not all(is_mere(tree[key]) for key in tree.keys() & _NAMING):
             whole = WholeTexts(frame)
             yield from self.members(whole, tree, known)
             yield from whole.end()
 
     def members(self, whole: WholeTexts, tree: dict[str, Any], known: frozenset[str]) -> Iterator[Event]:
         """The same, among the whole texts of `whole`. What is named like an opaque member is opaque."""
-        for key in tree:
-            if key not in known and key not in _OPAQUE:
+        for key, value in tree.items():
+            if (key not in known and key not in _OPAQUE) or (key in _NAMING and not is_mere(value)):
                 yield from whole.add(tree, key, _NOT_TEXT)
 
     def usage(self, usage: Any) -> Iterator[Usage]:
@@ -126,7 +128,10 @@ class _MessageTexts(TextFinder):
             yield Usage(self._input_tokens, self._output_tokens)
 
     def unknown_delta(self, frame: Frame, delta: dict[str, Any], index: int, kind: str) -> Iterator[Event]:
-        """A delta of a kind that this codec does not know: each of its members is a text that goes on."""
+        """A delta of a kind that this codec does not know: each of its members is a text that goes on. Raises
+        `BadAnswer` where a member that names something does not look like a name."""
+        if _WORD.fullmatch(kind) is None or not all(is_mere(delta[key]) for key in delta.keys() & _NOT_TEXT):
+            raise BadAnswer("bad_delta")
         for container, key, text, at in unknown_texts(delta, (), _NOT_TEXT):
             lane = self._lanes.other(0, (kind, *at))
             yield from self.text(frame, lane, container, key, text, (At(index), kind, *at))
@@ -277,7 +282,9 @@ class StreamReader:
                 yield from self._texts.text(frame, lane, delta, field, text, (At(index), kind, field))
         elif kind == "signature_delta" and self._kind == "thinking":
             field = "signature"
-            yield Attached(THINKING, (), Attachment(frame, delta, field, _string(delta, field)))
+            signature = _string(delta, field)
+            texts = () if is_mere(signature) else (signature,)
+            yield Attached(THINKING, texts, Attachment(frame, delta, field, signature))
         elif kind == "citations_delta" and isinstance(delta.get("citation"), dict):
             field = "citation"
             yield self._texts.about(frame, delta, field)

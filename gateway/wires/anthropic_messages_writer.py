@@ -17,7 +17,7 @@ from gateway.exchange import Exchange
 from gateway.wires.anthropic_errors import error_object
 from gateway.wires.anthropic_messages_answer import THINKING
 from gateway.wires.frames import At, Attachment, Frame, Path, Slot, built
-from gateway.wires.framing import StreamFrames, WholeDocument, encoded
+from gateway.wires.framing import StreamFrames, WholeDocument, as_it_came, encoded
 from gateway.wires.whole import gathered, is_cut
 
 
@@ -102,7 +102,7 @@ class StreamWriter(StreamFrames):
         if kind == "message_start":
             super().stamp(frame, is_last=False)
         before = self._before(kind, frame.tree)
-        return b"" if before is None else before + _event(kind, frame.raw or encoded(frame.tree))
+        return b"" if before is None else before + _event(kind, as_it_came(frame))
 
     def broken(self, code: str, message: str) -> bytes:
         """An error event; the official SDKs raise it."""

@@ -14,13 +14,15 @@ from typing import Any
 from gateway.wires.frames import Frame, Path, Slot
 from gateway.wires.interfaces import BadAnswer
 from gateway.wires.json_text import clean
+from gateway.wires.names import is_mere
 
 BETWEEN = "\uffff"
 _MAX_DEPTH = 64
 
 
 class ObjectSlot(Slot):
-    """The place of an object in a document; its text is `object_text` of it. Members named in `skipped` are no text."""
+    """The place of an object in a document; its text is `object_text` of it. Members named in `skipped` are no text
+    where they look like names."""
 
     __slots__ = ("_original", "_skipped")
 
@@ -57,7 +59,7 @@ def _texts(value: Any, skipped: frozenset[str], depth: int) -> Iterator[str]:
         yield value
     elif isinstance(value, dict):
         for key, item in value.items():
-            if key not in skipped:
+            if not (key in skipped and is_mere(item)):
                 yield key
                 yield from _texts(item, skipped, depth + 1)
     elif isinstance(value, list):
@@ -71,7 +73,7 @@ def _rebuilt(value: Any, words: Iterator[str], skipped: frozenset[str]) -> Any:
     if isinstance(value, dict):
         made = {}
         for name, item in value.items():
-            if name in skipped:
+            if name in skipped and is_mere(item):
                 made[name] = item
             else:
                 key = next(words)

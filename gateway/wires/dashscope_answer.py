@@ -12,10 +12,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gateway.events import Channel, End, Event, Finish, Lane, Media, Opaque, TextDelta, Usage
-from gateway.wires.frames import At, Ending, Frame, Path, Slot
+from gateway.wires.frames import At, Ending, Frame, Path, Slot, odd_names
 from gateway.wires.framing import TextFinder, frame_of
 from gateway.wires.interfaces import BadAnswer
 from gateway.wires.json_text import clean, loads_event
+from gateway.wires.media_answer import MediaSlot, decoded
+from gateway.wires.names import is_name
 from gateway.wires.sse import EventReader, ServerEvent
 
 _KNOWN_DOCUMENT = frozenset({"output", "request_id"})
@@ -26,6 +28,8 @@ _KNOWN_CALL = frozenset({"index", "id", "type", "function"})
 _KNOWN_FUNCTION = frozenset({"name", "arguments"})
 _MEDIA = frozenset({"image", "audio", "video", "images"})
 """Members that are media: a link, or data."""
+_TELLING = frozenset({"id", "expires_at"})
+"""Members beside a medium that name it or say how long it can be had."""
 _TIMES = frozenset({"submit_time", "scheduled_time", "end_time"})
 
 DOCUMENT_CHOICE = -1
@@ -103,10 +107,12 @@ class _DocumentReader(TextFinder):
     def _around(self, frame: Frame, tree: dict[str, Any], output: dict[str, Any]) -> Iterator[Event]:
         """What stands beside the choices."""
         known = _KNOWN_OUTPUT
-        yield from _media(0, output)
+        yield from _media(frame, 0, output)
         if self._is_task:
             known = known | _TIMES
-            yield from _links(output)
+            yield from _links(frame, output)
+        yield from odd_names(frame, tree, ("request_id", "usage"))
+        yield from odd_names(frame, output, ("task_id", "task_status"))
         if not output.keys() <= known:
             yield from self.unknown(frame, output, ("output",), known, DOCUMENT_CHOICE)
         if not tree.keys() <= _KNOWN_DOCUMENT:
@@ -114,7 +120,9 @@ class _DocumentReader(TextFinder):
 
     def _end(self, frame: Frame, index: int, holder: dict[str, Any], endings: list[Finish]) -> None:
         self._open.discard(index)
-        reason = str(holder["finish_reason"])
+        reason = holder["finish_reason"]
+        if not isinstance(reason, str) or not is_name(reason):
+            raise BadAnswer("bad_reason")
         endings.append(Finish(index, reason, Ending(frame, holder, "finish_reason", holder["finish_reason"])))
 
     def _choice(self, frame: Frame, position: int, choice: dict[str, Any], endings: list[Finish]) -> Iterator[Event]:
@@ -138,7 +146,7 @@ class _DocumentReader(TextFinder):
             yield from self.text(frame, lane, message, "reasoning_content", thought, ("reasoning_content",))
         elif thought is not None:
             raise BadAnswer("bad_text")
-        yield from _media(index, message)
+        yield from _media(frame, index, message)
         content = message.get("content")
         lane = Lane(index, Channel.ANSWER)
         if isinstance(content, str):
@@ -152,6 +160,7 @@ class _DocumentReader(TextFinder):
             raise BadAnswer("bad_tool_calls")
         for position, call in enumerate(calls or ()):
             yield from self._call(frame, index, position, call)
+        yield from odd_names(frame, message, ("role",))
         if not message.keys() <= _KNOWN_MESSAGE:
             yield from self.unknown(frame, message, (), _KNOWN_MESSAGE, index)
 
@@ -168,7 +177,7 @@ class _DocumentReader(TextFinder):
                 texts += 1
                 lane = Lane(index, Channel.ANSWER)
                 yield from self.text(frame, lane, part, "text", text, ("content", At(position), "text"))
-            yield from _media(index, part)
+            yield from _media(frame, index, part)
             known = _MEDIA | {"text"} if isinstance(text, str) else _MEDIA
             if not part.keys() <= known:
                 yield from self.unknown(frame, part, ("content", At(position)), known, index)
@@ -187,6 +196,7 @@ class _DocumentReader(TextFinder):
                 raise BadAnswer("bad_tool_calls")
         if not function.keys() <= _KNOWN_FUNCTION:
             yield from self.unknown(frame, function, path, _KNOWN_FUNCTION, index)
+        yield from odd_names(frame, call, ("id", "type"))
         if not call.keys() <= _KNOWN_CALL:
             yield from self.unknown(frame, call, path[:2], _KNOWN_CALL, index)
 
@@ -210,23 +220,39 @@ class _DocumentReader(TextFinder):
             yield TextDelta(lane, new, slot)
 
 
-def _media(choice: int, holder: Mapping[str, Any]) -> Iterator[Media]:
-    for kind in holder.keys() & _MEDIA:
-        if holder[kind]:
-            yield Media(choice, kind, b"", (holder, kind))
+def _media(frame: Frame, choice: int, holder: dict[str, Any]) -> Iterator[Media]:
+    for key in [key for key in holder if key in _MEDIA and holder[key]]:
+        kind = key.removesuffix("s")
+        value: Any = holder[key]
+        places: list[tuple[Any, Any]]
+        places = [(value, place) for place in _places(value)] if isinstance(value, list | dict) else [(holder, key)]
+        for container, place in places:
+            item = container[place]
+            if place == "data" and isinstance(item, str):
+                yield Media(choice, kind, decoded(item), MediaSlot(frame, container, place, item))
+            else:
+                link = item if isinstance(item, str) else ""
+                yield Media(choice, kind, b"", MediaSlot(frame, container, place, item), link=link)
 
 
-def _links(value: Any) -> Iterator[Media]:
+def _places(value: list[Any] | dict[str, Any]) -> list[Any]:
+    """Where media stand in a list, or in an object that names one and tells of it."""
+    if isinstance(value, list):
+        return [position for position, item in enumerate(value) if item]
+    return [key for key, item in value.items() if item and key not in _TELLING]
+
+
+def _links(frame: Frame, value: Any) -> Iterator[Media]:
     """A link of a task's result is a picture, a sound or a film."""
     if isinstance(value, dict):
         for key, item in value.items():
             if isinstance(item, str) and item and (key == "url" or key.endswith("_url")):
-                yield Media(0, "", b"", (value, key))
+                yield Media(0, "", b"", MediaSlot(frame, value, key, item), link=item)
             else:
-                yield from _links(item)
+                yield from _links(frame, item)
     elif isinstance(value, list):
         for item in value:
-            yield from _links(item)
+            yield from _links(frame, item)
 
 
 def _count(usage: Mapping[str, Any], key: str) -> int:

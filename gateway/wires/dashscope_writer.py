@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gateway.events import Channel, Event, Finish, Lane
+from gateway.events import Channel, Event, Finish, Lane, Media
 from gateway.exchange import Exchange
 from gateway.wires.dashscope_answer import DOCUMENT_CHOICE, CumulativeFrame, LaneSlot
-from gateway.wires.frames import Attachment, Frame, Path, built
-from gateway.wires.framing import StreamFrames, WholeDocument, encoded, frame_of
+from gateway.wires.frames import Attachment, Frame, Path, built, mere_names
+from gateway.wires.framing import StreamFrames, WholeDocument, as_it_came, encoded, frame_of
 from gateway.wires.interfaces import BadAnswer
 from gateway.wires.media import require_labelled
+from gateway.wires.media_answer import MediaSlot
 
 
 def error_document(code: str, message: str, request_id: str = "") -> dict[str, Any]:
@@ -86,7 +87,7 @@ class EventsWriter(StreamFrames):
 
     def learn(self, frame: Frame) -> None:
         """What every event of the answer repeats."""
-        self._around.update({key: frame.tree[key] for key in self._around if key in frame.tree})
+        self._around.update(mere_names(frame.tree, self._around))
 
     def text_frame(self, lane: Lane, text: str, path: Path | None) -> Frame:
         """An event with one text."""
@@ -128,7 +129,7 @@ class EventsWriter(StreamFrames):
         if isinstance(frame, CumulativeFrame):
             frame.raw = b""
         self._number += 1
-        return _event(self._number, b"result", 200, frame.raw or encoded(frame.tree))
+        return _event(self._number, b"result", 200, as_it_came(frame))
 
     def broken(self, code: str, message: str) -> bytes:
         """An error event; the official SDK gives it as an answer with that status."""
@@ -175,12 +176,22 @@ class PlainWriter(WholeDocument):
     def __init__(self, exchange: Exchange, form: str) -> None:
         super().__init__(exchange)
         self._form = _Form(form)
+        self._media: list[tuple[MediaSlot, Media]] = []
 
     def write(self, events: Sequence[Event]) -> bytes:
         """Nothing until `End`, then the whole document."""
         for event in events:
             require_labelled(event)
+            if isinstance(event, Media) and isinstance(event.carrier, MediaSlot):
+                self._attached.add(id(event.carrier))
+                self._media.append((event.carrier, event))
         return super().write(events)
+
+    def _document(self, tree: object) -> dict[str, Any]:
+        document = super()._document(tree)
+        for slot, medium in self._media:  # last: a link in a field that nobody knows is a text as well
+            slot.put_medium(medium)
+        return document
 
     def empty(self) -> dict[str, Any]:
         """An answer that no model gave."""

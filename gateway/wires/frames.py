@@ -9,12 +9,13 @@ was held back or added goes out in small frames that the wire builds from the pa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gateway.events import Channel, Lane
+from gateway.events import Attached, Channel, Lane
 from gateway.wires.interfaces import BadAnswer
+from gateway.wires.names import is_mere, is_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,19 @@ class Attachment(_Part):
     __slots__ = ()
 
 
+class Misnamed(Attachment):
+    """A member whose own name may be words: it may not be there at all where they may not be said."""
+
+    __slots__ = ()
+
+    def put(self, value: Any) -> None:
+        """None takes the member out."""
+        if value is None:
+            self.container.pop(self.key, None)
+        else:
+            super().put(value)
+
+
 class Ending(_Part):
     """What says that a choice has ended."""
 
@@ -104,13 +118,13 @@ def unknown_texts(
     """Every string below `value` but its members in `known`: its container, key, text and path.
 
     What is known of `value` itself says nothing about what stands deeper: there only the mere names in `known` are
-    left out, and only where they are strings.
+    left out, and only where they look like names.
     """
     if depth > 64:
         raise BadAnswer("nested_too_deeply")
     if isinstance(value, dict):
         for key, item in value.items():
-            if key in known and (depth == 0 or isinstance(item, str)):
+            if key in known and (depth == 0 or (isinstance(item, str) and is_mere(item))):
                 continue
             if isinstance(item, str):
                 if item:
@@ -143,15 +157,55 @@ def built(path: Path, text: str) -> dict[str, Any]:
     return document
 
 
-def joined_strings(value: Any, depth: int = 0) -> Iterator[str]:
-    """Every string below `value`, keys left out; for texts that are checked whole."""
+_NAMING: Final = Lane(-1, Channel.OTHER, -1)
+"""The lane of what stands in naming members: none of its texts waits, so nothing waits for it."""
+
+
+def odd_names(frame: Frame, holder: Mapping[str, Any], keys: Iterable[str]) -> Iterator[Attached]:
+    """Naming members of `holder` that do not look like names: each is checked whole, and dropped where it says what
+    may not be said. Nearly always there are none."""
+    for key in keys:
+        value = holder.get(key)
+        if value is None or (value.__class__ is str and is_name(value)) or is_mere(value):
+            continue
+        yield Attached(_NAMING, tuple(joined_strings(value, keyed=True)), Attachment(frame, holder, key, value))
+
+
+def odd_keys(frame: Frame, value: Any, known: frozenset[str] = frozenset(), depth: int = 0) -> Iterator[Attached]:
+    """Members below `value`, but those below its members in `known`, that are not called by a name: what they are
+    called is checked, and they are taken out where that says what may not be said."""
+    if depth > 64:
+        raise BadAnswer("nested_too_deeply")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if key in known:
+                continue
+            if not is_name(key):
+                yield Attached(_NAMING, (key,), Misnamed(frame, value, key, item))
+            if isinstance(item, (dict, list)):
+                yield from odd_keys(frame, item, frozenset(), depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            if isinstance(item, (dict, list)):
+                yield from odd_keys(frame, item, frozenset(), depth + 1)
+
+
+def mere_names(holder: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    """Those naming members of `holder` that look like names: what small documents may repeat unchecked."""
+    return {key: holder[key] for key in keys if key in holder and is_mere(holder[key])}
+
+
+def joined_strings(value: Any, depth: int = 0, *, keyed: bool = False) -> Iterator[str]:
+    """Every string below `value`, keys only where `keyed`; for texts that are checked whole."""
     if isinstance(value, str):
         yield value
     elif depth > 64:
         raise BadAnswer("nested_too_deeply")
     elif isinstance(value, Mapping):
+        if keyed:
+            yield from value
         for item in value.values():
-            yield from joined_strings(item, depth + 1)
+            yield from joined_strings(item, depth + 1, keyed=keyed)
     elif isinstance(value, Sequence) and not isinstance(value, bytes):
         for item in value:
-            yield from joined_strings(item, depth + 1)
+            yield from joined_strings(item, depth + 1, keyed=keyed)

@@ -17,9 +17,9 @@ import orjson
 
 from gateway.events import Attached, End, Event, Finish, Lane, TextDelta
 from gateway.exchange import Exchange
-from gateway.wires.frames import Attachment, Ending, Frame, Lanes, Path, Slot, unknown_texts
+from gateway.wires.frames import Attachment, Ending, Frame, Lanes, Path, Slot, odd_keys, unknown_texts
 from gateway.wires.interfaces import BadAnswer
-from gateway.wires.json_text import Surrogates
+from gateway.wires.json_text import Surrogates, says_it_once
 
 
 def encoded(tree: Mapping[str, Any]) -> bytes:
@@ -32,6 +32,21 @@ def encoded(tree: Mapping[str, Any]) -> bytes:
         return json.dumps(tree, separators=(",", ":")).encode()
     except RecursionError:
         raise BadAnswer("nested_too_deeply") from None
+
+
+def as_it_came(frame: Frame) -> bytes:
+    """A frame's bytes: those that came where nothing was changed, unless they hold a member twice, of which only the
+    last was looked at. Most upstreams write JSON as we do but for spaces, so that this is seen at once."""
+    raw = frame.raw
+    if not raw:
+        return encoded(frame.tree)
+    try:
+        ours = orjson.dumps(frame.tree)
+        if ours == raw or ours.translate(None, b" \t") == raw.translate(None, b" \t"):
+            return raw
+    except TypeError:
+        pass
+    return raw if says_it_once(raw) else encoded(frame.tree)
 
 
 class TextFinder:
@@ -57,8 +72,12 @@ class TextFinder:
         if text:
             yield TextDelta(lane, text, Slot(frame, container, key, text, path))
 
-    def unknown(self, frame: Frame, value: Any, path: Path, known: frozenset[str], choice: int) -> Iterator[TextDelta]:
-        """Events for every string below `value` whose key is not `known`: each path is a lane of its own."""
+    def unknown(
+        self, frame: Frame, value: Any, path: Path, known: frozenset[str], choice: int
+    ) -> Iterator[TextDelta | Attached]:
+        """Events for every string below `value` whose key is not `known`: each path is a lane of its own. Keys that are
+        no names are checked too."""
+        yield from odd_keys(frame, value, known)
         for container, key, text, at in unknown_texts(value, path, known):
             yield from self.text(frame, self._lanes.other(choice, at), container, key, text, at)
 

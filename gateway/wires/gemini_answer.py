@@ -17,11 +17,12 @@ from typing import Any
 
 from gateway.events import Attached, Channel, End, Event, Finish, Lane, Media, Opaque, Usage
 from gateway.wires.base64_text import EncodedSlot, decoded, decoded_text
-from gateway.wires.frames import Attachment, Ending, Frame, joined_strings
+from gateway.wires.frames import Attachment, Ending, Frame, joined_strings, odd_keys, odd_names
 from gateway.wires.framing import TextFinder
 from gateway.wires.interfaces import BadAnswer
 from gateway.wires.json_array import ArrayReader
 from gateway.wires.json_text import loads_event
+from gateway.wires.names import is_mere
 from gateway.wires.sse import EventReader
 from gateway.wires.whole import WholeTexts
 
@@ -36,6 +37,8 @@ _ABOUT_TEXT = ("citationMetadata", "groundingMetadata", "groundingAttributions",
 _KNOWN_DOCUMENT = frozenset(
     {"candidates", "promptFeedback", "usageMetadata", "modelVersion", "responseId", "createTime"}
 )
+_NAMING = ("usageMetadata", "modelVersion", "responseId", "createTime")
+_CANDIDATE_NAMING = ("safetyRatings", "continuationToken", "tokenCount", "avgLogprobs")
 _KNOWN_CANDIDATE = frozenset({"index", "tokenCount", "avgLogprobs", "safetyRatings", "continuationToken"}) | {
     "content",
     "finishReason",
@@ -76,6 +79,7 @@ class _DocumentReader(TextFinder):
             whole = WholeTexts(frame)
             events += whole.add(tree, "promptFeedback", _NOT_TEXT)
             events += whole.end()
+        events += odd_names(frame, tree, _NAMING)
         if not tree.keys() <= _KNOWN_DOCUMENT:
             events += self.unknown(frame, tree, (), _KNOWN_DOCUMENT, _DOCUMENT_CHOICE)
         events += endings
@@ -103,6 +107,8 @@ class _DocumentReader(TextFinder):
             if candidate.get(key):
                 words = tuple(joined_strings(candidate[key]))
                 yield Attached(Lane(index, Channel.ANSWER), words, Attachment(frame, candidate, key, candidate[key]))
+        if len(candidate) > 3:
+            yield from odd_names(frame, candidate, _CANDIDATE_NAMING)
         if not candidate.keys() <= _KNOWN_CANDIDATE:
             yield from self.unknown(frame, candidate, (), _KNOWN_CANDIDATE, index)
         reason = candidate.get("finishReason")
@@ -129,16 +135,19 @@ class _DocumentReader(TextFinder):
                 yield from self.text(frame, lane, part, "text", text, ())
             elif not isinstance(part.get("thought", False), bool):
                 raise BadAnswer("bad_part")
+            if "thoughtSignature" in part:
+                yield from odd_names(frame, part, ("thoughtSignature",))
             if not part.keys() <= _KNOWN_PART:
+                yield from odd_keys(frame, part, _KNOWN_PART)
                 yield from self._other_part(frame, part, index, whole)
-        for key in content:
-            if key not in ("parts", "role"):
+        for key, value in content.items():
+            if key != "parts" and not (key == "role" and is_mere(value)):
                 yield from whole.add(content, key, _NOT_TEXT)
         yield from whole.end()
 
     def _other_part(self, frame: Frame, part: dict[str, Any], index: int, whole: WholeTexts) -> Iterator[Event]:
         for key, value in part.items():
-            if key in _KNOWN_PART or key in _PART_NAMES:
+            if key in _KNOWN_PART or (key in _PART_NAMES and is_mere(value)):
                 continue
             if key == "inlineData" and isinstance(value, dict):
                 yield from self._inline(frame, value, index, whole)
@@ -151,7 +160,7 @@ class _DocumentReader(TextFinder):
                 if value.get("partialArgs"):
                     raise BadAnswer("partial_arguments")
                 for name in value:
-                    if name not in ("id", "thoughtSignature"):
+                    if name not in ("id", "thoughtSignature") or not is_mere(value[name]):
                         yield from whole.add(value, name, is_name=name == "name")
             else:
                 yield from whole.add(part, key)

@@ -13,8 +13,8 @@ from typing import Any
 
 from gateway.events import Channel, Event, Lane, Media, TextDelta, Usage
 from gateway.exchange import Exchange
-from gateway.wires.frames import Attachment, Frame, Path, built
-from gateway.wires.framing import StreamFrames, WholeDocument, encoded
+from gateway.wires.frames import Attachment, Frame, Path, built, mere_names
+from gateway.wires.framing import StreamFrames, WholeDocument, as_it_came, encoded
 from gateway.wires.gemini_errors import error_object
 from gateway.wires.media import require_labelled
 from gateway.wires.whole import gathered, is_cut
@@ -62,7 +62,7 @@ class ChunkWriter(StreamFrames):
     def learn(self, frame: Frame) -> None:
         """The members that every document of the answer repeats."""
         if self._base is None:
-            self._base = {key: frame.tree[key] for key in _BASE if key in frame.tree}
+            self._base = mere_names(frame.tree, _BASE)
 
     def text_frame(self, lane: Lane, text: str, path: Path | None) -> Frame:
         """A document with one part, or with the unknown member at `path`."""
@@ -89,7 +89,7 @@ class ChunkWriter(StreamFrames):
 
     def frame_bytes(self, frame: Frame) -> bytes:
         """An event, or an element of the array."""
-        return self._framed_bytes(frame.raw or encoded(frame.tree))
+        return self._framed_bytes(as_it_came(frame))
 
     def trailer(self) -> bytes:
         """The end of the array."""

@@ -20,13 +20,29 @@ _MAX_DEPTH = 128
 _MAX_STRINGS_DEPTH = 200
 
 
+_DIGITS = bytes(48 if 48 <= code <= 57 else 32 for code in range(256))
+_LONG_NUMBER = b"0" * 19
+_SMALLEST, _LARGEST = -(2**63), 2**64 - 1
+
+
 def loads_request(data: bytes) -> Any:
-    """A client's JSON. Raises `ValueError` without any part of the text in its message."""
+    """A client's JSON. Raises `ValueError` without any part of the text in its message.
+
+    An integer of more than 64 bits is refused: it would be read as a float, and the model would get another number.
+    """
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise ValueError(f"not valid JSON at line {error.lineno}, column {error.colno}") from None
-    return _not_too_deep(value, data)
+    value = _not_too_deep(value, data)
+    if _LONG_NUMBER in data.translate(_DIGITS):
+        json.loads(data, parse_int=_of_64_bits)  # so many digits in a row are rare, and most of them stand in a text
+    return value
+
+
+def _of_64_bits(digits: str) -> None:
+    if len(digits) > 20 or not _SMALLEST <= int(digits) <= _LARGEST:
+        raise ValueError("not accepted, because it holds an integer of more than 64 bits; send it as a string")
 
 
 def _not_too_deep(value: Any, data: bytes) -> Any:
@@ -60,6 +76,25 @@ def loads_event(data: bytes) -> Any:
         except (ValueError, RecursionError):
             raise ValueError("not valid JSON") from None
     return _not_too_deep(value, data)
+
+
+class _Twice(ValueError):
+    """A member that an object has twice."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    if len({key for key, _ in pairs}) != len(pairs):
+        raise _Twice
+
+
+def says_it_once(data: bytes) -> bool:
+    """Whether every object in this JSON has each of its members once. Of a member that comes twice (RFC 8259 section 4)
+    one parser reads the first and another the last, so what was checked need not be what is read."""
+    try:
+        json.loads(data, object_pairs_hook=_once)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _no_constant(name: str) -> NoReturn:

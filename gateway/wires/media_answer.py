@@ -19,6 +19,7 @@ from gateway.wires.framing import TextFinder, WholeDocument
 from gateway.wires.interfaces import BadAnswer
 from gateway.wires.json_text import loads_event
 from gateway.wires.media import require_labelled
+from gateway.wires.names import is_mere
 
 NAMES = frozenset(
     {
@@ -30,14 +31,16 @@ NAMES = frozenset(
 
 _MOST_DEPTH = 64
 
-_STOPPED = "The answer was stopped, because it is not allowed."
+STOPPED = "The answer was stopped, because it is not allowed."
 
 
-def other_texts(value: Any, names: frozenset[str], path: Path = ()) -> Iterator[tuple[Any, str | int, str, Path]]:
-    """Every string below `value` that is not the value of a member in `names`: its container, key, text and path.
+def other_texts(
+    value: Any, names: frozenset[str], path: Path = (), media: frozenset[str] = frozenset()
+) -> Iterator[tuple[Any, str | int, str, Path]]:
+    """Every string below `value` but media and names: its container, key, text and path.
 
-    A structure is looked into whatever its name: only a string can be a mere name. Raises `BadAnswer` where it is
-    nested too deep.
+    A member in `names` is a name where it looks like one, one in `media` always is no text. A structure is looked into
+    whatever its name. Raises `BadAnswer` where it is nested too deep.
     """
     if len(path) > _MOST_DEPTH:
         raise BadAnswer("nested_too_deeply")
@@ -48,8 +51,8 @@ def other_texts(value: Any, names: frozenset[str], path: Path = ()) -> Iterator[
         steps = [(position, item, (*path, At(position))) for position, item in enumerate(value)]
     for key, item, at in steps:
         if not isinstance(item, str):
-            yield from other_texts(item, names, at)
-        elif item and key not in names:
+            yield from other_texts(item, names, at, media)
+        elif item and key not in media and not (key in names and is_mere(item)):
             yield value, key, item, at
 
 
@@ -61,6 +64,12 @@ class MediaSlot(Attachment):
     def put(self, value: Any) -> None:
         """Bytes as base64; None empties the place."""
         super().put(base64.b64encode(value).decode() if isinstance(value, bytes) else value)
+
+    def put_medium(self, medium: Media) -> None:
+        """The address or the bytes of a labelled medium; the frame is then no more what came."""
+        if medium.link or medium.data:
+            self.frame.raw = b""
+            self.put(medium.link or medium.data)
 
 
 class DocumentReader:
@@ -88,32 +97,38 @@ class DocumentReader:
         if not isinstance(tree, dict):
             raise BadAnswer("not_an_object")
         frame = Frame(tree, raw)
-        events: list[Event] = list(self._found(frame, tree, (), 0))
-        for container, key, text, path in other_texts(tree, NAMES | self._media.keys()):
+        events: list[Event] = list(media_in(frame, tree, self._media, self._mime))
+        for container, key, text, path in other_texts(tree, NAMES, media=frozenset(self._media)):
             events += self._texts.text(frame, self._lanes.other(0, path), container, key, text, path)
         events += self._texts.close()
         events.append(Finish(0, "stop", Ending(frame, {}, "", None)))
         usage = tree.get("usage")
         if isinstance(usage, Mapping):
-            events.append(Usage(_tokens(usage, "input_tokens"), _tokens(usage, "output_tokens")))
+            events.append(Usage(tokens(usage, "input_tokens"), tokens(usage, "output_tokens")))
         return [*events, End(frame)]
 
-    def _found(self, frame: Frame, value: Any, path: Path, depth: int) -> Iterator[Media]:
-        if depth > _MOST_DEPTH:
-            raise BadAnswer("nested_too_deeply")
-        if isinstance(value, dict):
-            for key, item in value.items():
-                kind = self._media.get(key)
-                if kind is None:
-                    yield from self._found(frame, item, (*path, key), depth + 1)
-                elif item:
-                    yield Media(0, self._mime, _decoded(item, kind), MediaSlot(frame, value, key, item))
-        elif isinstance(value, list):
-            for position, item in enumerate(value):
-                yield from self._found(frame, item, (*path, At(position)), depth + 1)
+
+def media_in(
+    frame: Frame, value: Any, members: Mapping[str, str], mime: str, choice: int = 0, depth: int = 0
+) -> Iterator[Media]:
+    """Every medium below `value`: `members` says which members are media, `b64` or `link`. Raises `BadAnswer`."""
+    if depth > _MOST_DEPTH:
+        raise BadAnswer("nested_too_deeply")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            kind = members.get(key)
+            if kind is None:
+                yield from media_in(frame, item, members, mime, choice, depth + 1)
+            elif item:
+                slot = MediaSlot(frame, value, key, item)
+                yield Media(choice, mime, decoded(item, kind), slot, link=item if kind == "link" else "")
+    elif isinstance(value, list):
+        for item in value:
+            yield from media_in(frame, item, members, mime, choice, depth + 1)
 
 
-def _decoded(value: Any, kind: str) -> bytes:
+def decoded(value: Any, kind: str = "b64") -> bytes:
+    """The bytes of a member that is a medium; none where it is a link. Raises `BadAnswer`."""
     if not isinstance(value, str):
         raise BadAnswer("bad_media")
     if kind == "link":
@@ -124,7 +139,8 @@ def _decoded(value: Any, kind: str) -> bytes:
         raise BadAnswer("bad_media") from None
 
 
-def _tokens(usage: Mapping[str, Any], key: str) -> int:
+def tokens(usage: Mapping[str, Any], key: str) -> int:
+    """How many tokens `usage` counts; -1 where it does not say."""
     value = usage.get(key)
     return value if isinstance(value, int) and value >= 0 else -1
 
@@ -143,8 +159,7 @@ class DocumentWriter(WholeDocument):
             require_labelled(event)
             if isinstance(event, Media) and isinstance(event.carrier, MediaSlot):
                 self._attached.add(id(event.carrier))
-                if event.data:
-                    event.carrier.put(event.data)
+                event.carrier.put_medium(event)
         out = super().write(events)
         if out and self._replaced:
             return self.stopped()
@@ -159,7 +174,7 @@ class DocumentWriter(WholeDocument):
         """The error in place of an answer that was stopped."""
         self.status = 400
         words = "".join(text for lane, texts in self.texts.items() if lane.channel is Channel.ANSWER for text in texts)
-        return self._spoken(self.status, "content_filter", words or _STOPPED)
+        return self._spoken(self.status, "content_filter", words or STOPPED)
 
     def empty(self) -> dict[str, Any]:
         """No answer without the upstream's document."""

@@ -14,11 +14,12 @@ from typing import Any
 from gateway.events import Attached, Channel, End, Event, Finish, Lane, Opaque, TextDelta, Usage
 from gateway.exchange import Exchange
 from gateway.wires.arguments import ObjectSlot
-from gateway.wires.frames import Attachment, Ending, Frame, Path, built, joined_strings
-from gateway.wires.framing import StreamFrames, TextFinder, WholeDocument, encoded
+from gateway.wires.frames import Attachment, Ending, Frame, Path, built, joined_strings, mere_names, odd_names
+from gateway.wires.framing import StreamFrames, TextFinder, WholeDocument, as_it_came, encoded
 from gateway.wires.interfaces import BadAnswer
 from gateway.wires.json_text import loads_event
 from gateway.wires.media import UNLABELLED
+from gateway.wires.names import is_mere
 from gateway.wires.ndjson import LineReader
 
 _COUNTS = (
@@ -89,6 +90,8 @@ class _AnswerReader(TextFinder):
                 raise BadAnswer("not_done")
             return events if frame.parts else [Opaque(frame)]
         self.is_done = True
+        if not isinstance(tree.get("done_reason"), (str, type(None))) or not is_mere(tree.get("done_reason")):
+            raise BadAnswer("bad_reason")
         ending = frame
         if is_line and frame.parts:
             # The label's end and the words for a stopped answer stand behind the text and before the end.
@@ -100,8 +103,7 @@ class _AnswerReader(TextFinder):
                 if part.container is tree:
                     part.container = frame.tree
         events += self.close()
-        reason = tree.get("done_reason")
-        events.append(Finish(0, str(reason or "stop"), Ending(ending, ending.tree, "done", True)))
+        events.append(Finish(0, tree.get("done_reason") or "stop", Ending(ending, ending.tree, "done", True)))
         events.append(Usage(_count(tree, "prompt_eval_count"), _count(tree, "eval_count")))
         events.append(End(None if is_line else frame))
         return events
@@ -118,6 +120,7 @@ class _AnswerReader(TextFinder):
         if tree.get("logprobs"):
             words = tuple(joined_strings(tree["logprobs"]))
             yield Attached(_ANSWER, words, Attachment(frame, tree, "logprobs", tree["logprobs"]))
+        yield from odd_names(frame, tree, _NAMES)
         known = _KNOWN_CHAT if self._is_chat else _KNOWN_GENERATE
         if not tree.keys() <= known:
             yield from self.unknown(frame, tree, (), known, _DOCUMENT_CHOICE)
@@ -127,6 +130,7 @@ class _AnswerReader(TextFinder):
             raise BadAnswer(UNLABELLED)
         yield from self._field(frame, _THINKING, message, "thinking", ("message",))
         yield from self._field(frame, _ANSWER, message, "content", ("message",))
+        yield from odd_names(frame, message, ("role",))
         if not message.keys() <= _KNOWN_MESSAGE:
             yield from self.unknown(frame, message, ("message",), _KNOWN_MESSAGE, _DOCUMENT_CHOICE)
         calls = message.get("tool_calls")
@@ -144,6 +148,8 @@ class _AnswerReader(TextFinder):
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
             raise BadAnswer("bad_tool_calls")
         path: Path = ("message", "tool_calls")
+        yield from odd_names(frame, call, ("id", "type"))
+        yield from odd_names(frame, function, ("index",))
         if not call.keys() <= _KNOWN_CALL:
             yield from self.unknown(frame, call, path, _KNOWN_CALL, self._calls)
         if not function.keys() <= _KNOWN_FUNCTION:
@@ -169,7 +175,7 @@ class _AnswerReader(TextFinder):
 
 def _empty_end(tree: Mapping[str, Any]) -> dict[str, Any]:
     """The end of an answer without its text."""
-    made = {key: tree[key] for key in (*_NAMES, *_COUNTS, "done", "done_reason") if key in tree}
+    made = mere_names(tree, (*_NAMES, *_COUNTS, "done", "done_reason"))
     if "message" in tree:
         made["message"] = {"role": "assistant", "content": ""}
     else:
@@ -253,7 +259,7 @@ class LinesWriter(StreamFrames):
 
     def learn(self, frame: Frame) -> None:
         """The names that every line repeats."""
-        self._base.members.update({key: frame.tree[key] for key in _NAMES if key in frame.tree})
+        self._base.members.update(mere_names(frame.tree, _NAMES))
 
     def can_be_last(self, frame: Frame) -> bool:
         """Only a line that is done is the last one."""
@@ -286,7 +292,7 @@ class LinesWriter(StreamFrames):
 
     def frame_bytes(self, frame: Frame) -> bytes:
         """One line."""
-        return (frame.raw or encoded(frame.tree)) + b"\n"
+        return as_it_came(frame) + b"\n"
 
     def keep_alive(self) -> bytes:
         """White space before the next line's document; an empty line would be a broken document to some clients."""
@@ -313,7 +319,7 @@ class PlainWriter(WholeDocument):
         """An answer of which nothing of the model's may be shown."""
         if choice != 0:
             return  # tool calls: they go with the rest of the document
-        kept = {key: document[key] for key in (*_NAMES, *_COUNTS) if key in document}
+        kept = mere_names(document, (*_NAMES, *_COUNTS))
         document.clear()
         document.update({**self._base.document(text), **kept, "done": True, "done_reason": _spelt(reason)})
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """OpenAI audio: `POST /v1/audio/speech` (text to sound), `/v1/audio/transcriptions` and `/v1/audio/translations`.
 
-The text to be spoken is checked; the sound is a media event and leaves once a duty has labelled it. Sound as
-server-sent events is refused: a label stands at the beginning and the end of a whole sound. A transcript is guarded as
+The text to be spoken is checked; the sound is a media event and leaves once a duty has labelled it. As server-sent
+events bare samples leave as they come, behind the audible label; any other sound is labelled whole and leaves in
+pieces. Bare samples without events are not served: their hidden label would have no place. A transcript is guarded as
 text, streamed and plain; it repeats what a person said, so no explicit label is written into it, and the envelope
 carries the label where the format has one.
 """
@@ -20,6 +21,7 @@ from gateway.wires.fields import Field
 from gateway.wires.form import FormPrompt, Part, field_of, form_call, form_prompt, read_form
 from gateway.wires.interfaces import AnswerReader, AnswerWriter, BadRequest, Call
 from gateway.wires.media_answer import BodyReader, BodyWriter
+from gateway.wires.media_events import MediaEventsWriter, SoundEvents
 from gateway.wires.openai_errors import error_body
 from gateway.wires.openai_transcripts import (
     DocumentTranscript,
@@ -42,6 +44,8 @@ _SOUNDS = {
     "wav": "audio/wav",
     "pcm": "audio/pcm",
 }
+SAMPLES = "audio/pcm;rate=24000"
+"""What OpenAI calls pcm: 16 bits, little-endian, one channel."""
 _DOCUMENTS = frozenset({"json", "verbose_json", "diarized_json"})
 _TEXTS = {"text": "text/plain; charset=utf-8", "srt": "text/plain; charset=utf-8", "vtt": "text/vtt; charset=utf-8"}
 
@@ -53,9 +57,11 @@ class OpenAISpeech:
     is_generative = True
     FIELDS: tuple[Field, ...] = (
         Field("input, instructions, voice, (unknown)", "looked_at", "every string, keys included"),
-        Field("stream_format: sse", "refused", "a sound is labelled whole"),
+        Field("stream_format: sse", "passed", "pcm leaves as it comes, other formats once the sound is whole"),
         Field("model", "passed"),
         Field("< (sound)", "labelled", "WAV; MP3, FLAC, Opus by `label.sound`; others: 501 `unlabelled_media`"),
+        Field("< speech.audio.delta", "labelled", "the same as events; pcm too, its hidden label is `aigc` beside it"),
+        Field("< (unknown)", "looked_at", "in events"),
     )
 
     def read_request(self, path: str, query: str, body: bytes) -> Prompt:
@@ -68,23 +74,29 @@ class OpenAISpeech:
         if (typed(document, "response_format", str) or "mp3") not in _SOUNDS:
             message = f"response_format must be one of {', '.join(_SOUNDS)}."
             raise BadRequest("invalid_value", message, param="response_format")
-        if (typed(document, "stream_format", str) or "audio") != "audio":
-            message = "Sound as events is not served, because its label stands in the whole. Leave out stream_format."
-            raise BadRequest("unsupported_parameter", message, param="stream_format")
+        stream_format = typed(document, "stream_format", str) or "audio"
+        if stream_format not in ("audio", "sse"):
+            raise BadRequest("invalid_value", "stream_format must be audio or sse.", param="stream_format")
         skipped = ("model", "input", "instructions", "response_format", "stream_format")
         add_members(document, "", "user", texts, skipped)
-        return Prompt(model=model, stream=False, texts=texts, body=document)
+        return Prompt(model=model, stream=stream_format == "sse", texts=texts, body=document)
 
     def call(self, path: str, query: str, prompt: Prompt) -> Call:
         """The request for the model, made from what was checked."""
         return Call("POST", SPEECH_PATH, orjson.dumps(prompt.body))
 
     def reader(self, prompt: Prompt, event_bytes: int) -> AnswerReader:
-        """A reader of a sound."""
-        return BodyReader(_SOUNDS[prompt.body.get("response_format") or "mp3"])
+        """A reader of a sound, or of its pieces."""
+        asked = prompt.body.get("response_format") or "mp3"
+        if not prompt.stream:
+            return BodyReader(_SOUNDS[asked])
+        is_samples = asked == "pcm"
+        return SoundEvents(event_bytes, SAMPLES if is_samples else _SOUNDS[asked], is_samples=is_samples)
 
     def writer(self, exchange: Exchange) -> AnswerWriter:
         """A writer of the same sound with its label."""
+        if exchange.prompt is not None and exchange.prompt.stream:
+            return MediaEventsWriter(exchange, "speech.audio.delta")
         asked = exchange.prompt.body.get("response_format") if exchange.prompt is not None else None
         return BodyWriter(_SOUNDS[asked or "mp3"], error_body)
 

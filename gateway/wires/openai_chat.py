@@ -2,9 +2,12 @@
 """OpenAI chat completions: `POST /v1/chat/completions`, streamed and plain.
 
 What is looked at: every text of the prompt that a model reads; in the answer `content`, `reasoning_content` (and
-`reasoning`), `refusal`, tool names and arguments, the legacy `function_call`, the other tokens of `logprobs`, and every
-string of a field that this codec does not know. Unknown fields go through; a piece of the answer that passes unchanged
-goes out as the bytes that came in.
+`reasoning`), `refusal`, the transcript of a spoken answer, tool names and arguments, the legacy `function_call`, the
+other tokens of `logprobs`, and every string of a field that this codec does not know. Unknown fields go through; a
+piece of the answer that passes unchanged goes out as the bytes that came in.
+
+A spoken answer is a medium. Nothing tells which words a piece of sound says, so in a stream the sound waits until its
+transcript is whole and may leave; then it is labelled and follows in pieces.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from gateway.exchange import Exchange, Prompt, PromptText
 from gateway.wires.fields import Field
 from gateway.wires.interfaces import AnswerReader, AnswerWriter, BadRequest, Call
 from gateway.wires.json_text import loads_request, strings
-from gateway.wires.openai_chat_answer import ChunkReader, ChunkWriter, CompletionReader, CompletionWriter
+from gateway.wires.openai_chat_answer import SOUNDS, ChunkReader, ChunkWriter, CompletionReader, CompletionWriter
 from gateway.wires.openai_errors import error_body
 
 PATH = "/v1/chat/completions"
@@ -51,10 +54,12 @@ class OpenAIChat:
         Field("messages[].content", "looked_at", "text parts of one message are one text"),
         Field("messages[].content[] (pictures, sounds, files)", "passed", "media"),
         Field("messages[] (every other string), tools, response_format, stop, ...", "looked_at", "keys included"),
-        Field("modalities: audio, audio", "refused", "could not be labelled"),
+        Field("modalities, audio", "passed", "a format that cannot be labelled ends as 501 `unlabelled_media`"),
         Field("model, stream, n, user, metadata, prompt_cache_key, service_tier, ...", "passed"),
         Field("(unknown)", "looked_at", "every string, keys included"),
         Field("< choices[].message.content, choices[].delta.content", "labelled"),
+        Field("< audio.data", "labelled", "in a stream once the transcript is whole and may leave"),
+        Field("< audio.transcript", "looked_at"),
         Field("< reasoning_content, reasoning, refusal", "looked_at"),
         Field("< tool_calls[], function_call", "looked_at", "name and arguments"),
         Field("< logprobs", "looked_at", "other likely tokens; dropped where they say what may not be said"),
@@ -78,13 +83,9 @@ class OpenAIChat:
         messages = _typed(document, "messages", list, required=True)
         if not messages:
             raise BadRequest("invalid_value", "messages must not be empty.", param="messages")
-        modalities = document.get("modalities")
-        if (isinstance(modalities, list) and "audio" in modalities) or document.get("audio") is not None:
-            raise BadRequest(
-                "unsupported_modality",
-                "Audio answers are not served on this endpoint, because they could not be labelled. Ask for text.",
-                param="modalities",
-            )
+        sound = _typed(document, "audio", dict)
+        if sound is not None and str(sound.get("format")) not in SOUNDS:
+            raise BadRequest("invalid_value", f"audio.format must be one of {', '.join(SOUNDS)}.", param="audio.format")
         texts: list[PromptText] = []
         has_media = False
         for position, message in enumerate(messages):
@@ -111,7 +112,9 @@ class OpenAIChat:
 
     def reader(self, prompt: Prompt, event_bytes: int) -> AnswerReader:
         """A reader of chunks or of one completion."""
-        return ChunkReader(event_bytes) if prompt.stream else CompletionReader()
+        sound = prompt.body.get("audio")
+        mime = SOUNDS[sound["format"]] if sound else ""
+        return ChunkReader(event_bytes, mime) if prompt.stream else CompletionReader(mime)
 
     def writer(self, exchange: Exchange) -> AnswerWriter:
         """A writer of chunks or of one completion."""
@@ -149,7 +152,7 @@ def _typed(document: Mapping[str, Any], key: str, kind: type, *, required: bool 
             raise BadRequest("missing_required_parameter", f"{key} is required.", param=key)
         return None
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        names = {str: "a string", bool: "a boolean", int: "an integer", list: "an array"}
+        names = {str: "a string", bool: "a boolean", int: "an integer", list: "an array", dict: "an object"}
         raise BadRequest("invalid_type", f"{key} must be {names[kind]}.", param=key)
     return value
 
@@ -191,7 +194,7 @@ def _read_message(message: Any, where: str, texts: list[PromptText]) -> bool:
             texts.append(PromptText(f"{where}.content", role, "".join(words)))
     elif content is not None:
         raise BadRequest("invalid_type", f"{where}.content must be a string or an array.", param=f"{where}.content")
-    if len(message) > 2:
+    if len(message) > 2 or "content" not in message:
         _read_strings({key: message[key] for key in message.keys() - {"role", "content"}}, where, role, texts)
     return has_media
 

@@ -3,15 +3,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
-from gateway.events import Attached, Channel, End, Event, Finish, Lane, Opaque, Usage
+from gateway.events import Attached, Channel, End, Event, Finish, Lane, Media, Opaque, Usage
 from gateway.exchange import Exchange
-from gateway.wires.frames import At, Attachment, Ending, Frame, Path, built, joined_strings
-from gateway.wires.framing import StreamFrames, TextFinder, WholeDocument, encoded
+from gateway.wires.frames import At, Attachment, Ending, Frame, Path, built, joined_strings, mere_names, odd_names
+from gateway.wires.framing import StreamFrames, TextFinder, WholeDocument, as_it_came, encoded
 from gateway.wires.interfaces import BadAnswer
 from gateway.wires.json_text import loads_event
+from gateway.wires.media import require_labelled
+from gateway.wires.media_answer import MediaSlot, decoded
+from gateway.wires.media_events import PIECE_BYTES
+from gateway.wires.names import is_name
 from gateway.wires.openai_errors import error_object
 from gateway.wires.sse import EventReader, ServerEvent
 
@@ -21,6 +26,19 @@ _TEXT_FIELDS: dict[str, tuple[Channel, int]] = {
     "content": (Channel.ANSWER, 0),
     "refusal": (Channel.REFUSAL, 0),
 }
+SOUNDS: Final[Mapping[str, str]] = {
+    "wav": "audio/wav",
+    "mp3": "audio/mpeg",
+    "flac": "audio/flac",
+    "opus": "audio/ogg",
+    "aac": "audio/aac",
+    "pcm16": "audio/pcm;rate=24000",
+}
+"""The formats of spoken answers."""
+
+_HEARD: Final = object()
+"""Carrier of a `Finish` behind which a choice's sound may leave; no frame goes with it."""
+
 _FUNCTION_CALL_ITEM = -1
 """The lane item of the legacy `function_call`, which has no index."""
 
@@ -33,8 +51,10 @@ _KNOWN_DOCUMENT = frozenset(
 _REPEATED = ("id", "object", "created", "model", "system_fingerprint", "service_tier")
 """Members of the document that every chunk repeats; a text that is guarded may not be among them."""
 
+_NAMING = ("id", "object", "model", "system_fingerprint", "service_tier", "created", "usage")
 _KNOWN_CHOICE = frozenset({"index", "delta", "message", "finish_reason", "logprobs"})
-_KNOWN_MESSAGE = frozenset({*_TEXT_FIELDS, "role", "tool_calls", "function_call"})
+_KNOWN_MESSAGE = frozenset({*_TEXT_FIELDS, "role", "tool_calls", "function_call", "audio"})
+_KNOWN_SOUND = frozenset({"id", "data", "transcript", "expires_at"})
 _KNOWN_CALL = frozenset({"index", "id", "type", "function", "custom"})
 _KNOWN_FUNCTION = frozenset({"name", "arguments", "input"})
 _NOT_TEXT = frozenset({"id", "type", "index", "role", "object", "status"})
@@ -46,14 +66,19 @@ _DONE = b"[DONE]"
 class _DocumentReader(TextFinder):
     """Makes events of one document; what chunks and whole completions share."""
 
-    def __init__(self, message_key: str) -> None:
+    def __init__(self, message_key: str, mime: str) -> None:
         super().__init__()
         self._message_key = message_key
+        self._mime = mime
+        self._sounds: dict[int, bytearray] = {}
+        """The sound of each choice of a stream, until its transcript is whole."""
         self._open: set[int] = set()
         self.has_choices = False
         self.frame: Frame | None = None
         """The document that was read last."""
         self._answer_lanes: dict[int, Lane] = {}
+        self._named: tuple[Any, ...] = ()
+        """The naming members of the last document, which every chunk repeats, where they are names."""
 
     @property
     def is_finished(self) -> bool:
@@ -69,13 +94,22 @@ class _DocumentReader(TextFinder):
         if choices is not None and not isinstance(choices, list):
             raise BadAnswer("bad_choices")
         events: list[Event] = []
-        endings: list[Finish] = []
+        endings: list[Event] = []
         for choice in choices or ():
             if not isinstance(choice, dict):
                 raise BadAnswer("bad_choice")
             events += self._choice(frame, choice, endings)
         if not tree.keys() <= _KNOWN_DOCUMENT:
             events += self.unknown(frame, tree, (), _KNOWN_DOCUMENT | _NOT_TEXT, _DOCUMENT_CHOICE)
+        told = tree.get
+        named = (told("id"), told("object"), told("model"), told("system_fingerprint"), told("service_tier"),
+                 told("created"), told("usage"))  # fmt: skip
+        if named != self._named:
+            odd = list(odd_names(frame, tree, _NAMING))
+            self._named = () if odd else named
+            events += odd
+        if "obfuscation" in tree:
+            events += odd_names(frame, tree, ("obfuscation",))
         events += endings
         usage = tree.get("usage")
         if isinstance(usage, Mapping):
@@ -84,7 +118,7 @@ class _DocumentReader(TextFinder):
             events.append(Opaque(frame))
         return events
 
-    def _choice(self, frame: Frame, choice: dict[str, Any], endings: list[Finish]) -> Iterator[Event]:
+    def _choice(self, frame: Frame, choice: dict[str, Any], endings: list[Event]) -> Iterator[Event]:
         index = choice.get("index", 0)
         message = choice.get(self._message_key)
         if not isinstance(index, int) or index < 0 or not (message is None or isinstance(message, dict)):
@@ -101,9 +135,24 @@ class _DocumentReader(TextFinder):
             yield from self.unknown(frame, choice, (), _KNOWN_CHOICE | _NOT_TEXT, index)
         reason = choice.get("finish_reason")
         if reason is not None:
+            if not isinstance(reason, str) or not is_name(reason):
+                raise BadAnswer("bad_reason")
             yield from self.close(index)
             self._open.discard(index)
-            endings.append(Finish(index, str(reason), Ending(frame, choice, "finish_reason", reason)))
+            endings += self.sound(index)
+            endings.append(Finish(index, reason, Ending(frame, choice, "finish_reason", reason)))
+
+    def sound(self, index: int) -> Iterator[Event]:
+        """The sound of a choice that ends, behind all that is said in it."""
+        sound = self._sounds.pop(index, None)
+        if sound:
+            yield Finish(index, "", _HEARD)
+            yield Media(index, self._mime, bytes(sound))
+
+    def sounds(self) -> Iterator[Event]:
+        """The sounds of choices that never ended by themselves."""
+        for index in list(self._sounds):
+            yield from self.sound(index)
 
     def _message(self, frame: Frame, index: int, message: dict[str, Any]) -> Iterator[Event]:
         unknown: set[str] = set()
@@ -117,6 +166,11 @@ class _DocumentReader(TextFinder):
                     yield from self.text(frame, lane, message, field, value, (field,))
             elif value is not None:
                 unknown.add(field)  # a list of parts, say: every string in it is guarded
+        sound = message.get("audio")
+        if isinstance(sound, dict):
+            yield from self._sound(frame, index, sound)
+        elif sound is not None:
+            unknown.add("audio")
         calls = message.get("tool_calls") or ()
         if not isinstance(calls, (list, tuple)):
             raise BadAnswer("bad_tool_call")
@@ -127,8 +181,26 @@ class _DocumentReader(TextFinder):
             yield from self._function(frame, index, _FUNCTION_CALL_ITEM, legacy, ("function_call",))
         elif legacy is not None:
             unknown.add("function_call")
+        if "role" in message:
+            yield from odd_names(frame, message, ("role",))
         if unknown or not message.keys() <= _KNOWN_MESSAGE:
             yield from self.unknown(frame, message, (), (_KNOWN_MESSAGE | _NOT_TEXT) - unknown, index)
+
+    def _sound(self, frame: Frame, index: int, sound: dict[str, Any]) -> Iterator[Event]:
+        transcript, data = sound.get("transcript"), sound.get("data")
+        if isinstance(transcript, str) and transcript:
+            lane = Lane(index, Channel.TRANSCRIPT)
+            yield from self.text(frame, lane, sound, "transcript", transcript, ("audio", "transcript"))
+        if data and self._message_key == "message":
+            yield Media(index, self._mime, decoded(data), MediaSlot(frame, sound, "data", data))
+        elif data:
+            self._sounds.setdefault(index, bytearray()).extend(decoded(data))
+            del sound["data"]
+            frame.raw = b""
+        yield from odd_names(frame, sound, ("id", "expires_at"))
+        unknown = set() if transcript is None or isinstance(transcript, str) else {"transcript"}
+        if unknown or not sound.keys() <= _KNOWN_SOUND:
+            yield from self.unknown(frame, sound, ("audio",), _KNOWN_SOUND - unknown, index)
 
     def _tool_call(self, frame: Frame, index: int, position: int, call: Any) -> Iterator[Event]:
         if not isinstance(call, dict):
@@ -143,6 +215,7 @@ class _DocumentReader(TextFinder):
                 yield from self._function(frame, index, item, function, ("tool_calls", At(item), kind))
             elif function is not None:
                 unknown.add(kind)
+        yield from odd_names(frame, call, ("id", "type"))
         if unknown or not call.keys() <= _KNOWN_CALL:
             yield from self.unknown(frame, call, ("tool_calls", At(item)), _KNOWN_CALL - unknown, index)
 
@@ -169,9 +242,10 @@ def _tokens(usage: Mapping[str, Any], key: str) -> int:
 class ChunkReader:
     """`chat.completion.chunk` events of a stream."""
 
-    def __init__(self, event_bytes: int) -> None:
+    def __init__(self, event_bytes: int, mime: str = "") -> None:
+        """`mime` is that of the sound, where one was asked for."""
         self._events = EventReader(event_bytes)
-        self._document = _DocumentReader("delta")
+        self._document = _DocumentReader("delta", mime)
         self._is_done = False
 
     def feed(self, data: bytes) -> list[Event]:
@@ -206,14 +280,15 @@ class ChunkReader:
 
     def _end(self) -> list[Event]:
         self._is_done = True
-        return [*self._document.close(), End()]
+        return [*self._document.close(), *self._document.sounds(), End()]
 
 
 class CompletionReader:
     """One `chat.completion` document."""
 
-    def __init__(self) -> None:
+    def __init__(self, mime: str = "") -> None:
         self._body = bytearray()
+        self._mime = mime
 
     def feed(self, data: bytes) -> list[Event]:
         """Nothing until the end: a plain answer is one document."""
@@ -227,7 +302,7 @@ class CompletionReader:
             tree = loads_event(raw)
         except ValueError:
             raise BadAnswer("invalid_json") from None
-        document = _DocumentReader("message")
+        document = _DocumentReader("message", self._mime)
         events = document.document(tree, raw)
         if not document.has_choices:
             raise BadAnswer("no_choices")
@@ -244,7 +319,7 @@ class ChunkWriter(StreamFrames):
     def learn(self, frame: Frame) -> None:
         """The members that every chunk of the answer repeats."""
         if self._base is None:
-            self._base = {key: frame.tree[key] for key in _REPEATED if key in frame.tree}
+            self._base = mere_names(frame.tree, _REPEATED)
 
     def text_frame(self, lane: Lane, text: str, path: Path | None) -> Frame:
         """A chunk with one delta."""
@@ -266,7 +341,7 @@ class ChunkWriter(StreamFrames):
 
     def frame_bytes(self, frame: Frame) -> bytes:
         """A `data:` event."""
-        return b"data: " + (frame.raw or encoded(frame.tree)) + b"\n\n"
+        return b"data: " + as_it_came(frame) + b"\n\n"
 
     def trailer(self) -> bytes:
         """The end of the stream."""
@@ -276,6 +351,15 @@ class ChunkWriter(StreamFrames):
         """An error event; the official SDKs raise it. No `[DONE]` follows, because the answer is not complete."""
         tree = {**error_object(502, code, message), "aigc": self.exchange.label}
         return self.flushed() + b"data: " + encoded(tree) + b"\n\n"
+
+    def _unframed(self, event: Event, out: list[bytes]) -> None:
+        if isinstance(event, Media):
+            require_labelled(event)
+            for start in range(0, len(event.data), PIECE_BYTES):
+                piece = base64.b64encode(event.data[start : start + PIECE_BYTES]).decode()
+                self._send(self._small(event.choice, {"audio": {"data": piece}}), out)
+        elif not (isinstance(event, Finish) and event.carrier is _HEARD):
+            super()._unframed(event, out)
 
     def _members(self) -> dict[str, Any]:
         if self._base is None:
@@ -297,6 +381,15 @@ class ChunkWriter(StreamFrames):
 
 class CompletionWriter(WholeDocument):
     """One `chat.completion` document."""
+
+    def write(self, events: Sequence[Event]) -> bytes:
+        """Nothing until `End`, then the whole document. Raises `BadAnswer` for a sound that nobody labelled."""
+        for event in events:
+            if isinstance(event, Media) and isinstance(event.carrier, MediaSlot):
+                require_labelled(event)
+                event.carrier.put(event.data)
+                self._attached.add(id(event.carrier))
+        return super().write(events)
 
     def empty(self) -> dict[str, Any]:
         """A completion that no model gave."""

@@ -17,10 +17,11 @@ from gateway.decisions import Refusal
 from gateway.events import Attached, Channel, End, Event, Finish, Lane, Opaque, TextDelta, Usage
 from gateway.exchange import Exchange, Prompt, PromptText
 from gateway.wires.fields import Field
-from gateway.wires.frames import Attachment, Ending, Frame, Path, built
-from gateway.wires.framing import StreamFrames, TextFinder, WholeDocument, encoded
+from gateway.wires.frames import Attachment, Ending, Frame, Path, built, mere_names, odd_names
+from gateway.wires.framing import StreamFrames, TextFinder, WholeDocument, as_it_came, encoded
 from gateway.wires.interfaces import AnswerReader, AnswerWriter, BadAnswer, BadRequest, Call
 from gateway.wires.json_text import loads_event, strings
+from gateway.wires.names import is_name
 from gateway.wires.openai_errors import error_body, error_object
 from gateway.wires.request import add_members, read_object, typed
 from gateway.wires.sse import EventReader, ServerEvent
@@ -34,6 +35,7 @@ _STRUCTURE = ("guided_json", "guided_grammar", "guided_regex", "guided_choice", 
 _KNOWN_DOCUMENT = frozenset(
     {"id", "object", "created", "model", "system_fingerprint", "service_tier", "usage", "choices", "obfuscation"}
 )
+_NAMING = ("id", "object", "model", "system_fingerprint", "service_tier", "created", "usage")
 _REPEATED = ("id", "object", "created", "model", "system_fingerprint", "service_tier")
 """Members of the document that every event repeats."""
 
@@ -137,6 +139,8 @@ class _DocumentReader(TextFinder):
         self.has_choices = False
         self.frame: Frame | None = None
         """The document that was read last."""
+        self._named: tuple[Any, ...] = ()
+        """The naming members of the last document, which every chunk repeats, where they are names."""
 
     @property
     def is_finished(self) -> bool:
@@ -157,6 +161,15 @@ class _DocumentReader(TextFinder):
             events += self._choice(frame, choice, endings)
         if not tree.keys() <= _KNOWN_DOCUMENT:
             events += self.unknown(frame, tree, (), _KNOWN_DOCUMENT | _NOT_TEXT, _DOCUMENT_CHOICE)
+        told = tree.get
+        named = (told("id"), told("object"), told("model"), told("system_fingerprint"), told("service_tier"),
+                 told("created"), told("usage"))  # fmt: skip
+        if named != self._named:
+            odd = list(odd_names(frame, tree, _NAMING))
+            self._named = () if odd else named
+            events += odd
+        if "obfuscation" in tree:
+            events += odd_names(frame, tree, ("obfuscation",))
         events += endings
         usage = tree.get("usage")
         if isinstance(usage, Mapping):
@@ -185,11 +198,13 @@ class _DocumentReader(TextFinder):
         reason = choice.get("finish_reason")
         if reason is None:
             self._open |= {index} - self._ended
+        elif not isinstance(reason, str) or not is_name(reason):
+            raise BadAnswer("bad_reason")
         else:
             yield from self.close(index)
             self._open.discard(index)
             self._ended.add(index)
-            endings.append(Finish(index, str(reason), Ending(frame, choice, "finish_reason", reason)))
+            endings.append(Finish(index, reason, Ending(frame, choice, "finish_reason", reason)))
 
 
 def _words(logprobs: Any) -> tuple[str, ...]:
@@ -293,7 +308,7 @@ class CompletionStreamWriter(StreamFrames):
     def learn(self, frame: Frame) -> None:
         """The members that every event of the answer repeats."""
         if self._base is None:
-            self._base = {key: frame.tree[key] for key in _REPEATED if key in frame.tree}
+            self._base = mere_names(frame.tree, _REPEATED)
 
     def text_frame(self, lane: Lane, text: str, path: Path | None) -> Frame:
         """An event with a piece of text, or of a member that is not known."""
@@ -315,7 +330,7 @@ class CompletionStreamWriter(StreamFrames):
 
     def frame_bytes(self, frame: Frame) -> bytes:
         """A `data:` event."""
-        return b"data: " + (frame.raw or encoded(frame.tree)) + b"\n\n"
+        return b"data: " + as_it_came(frame) + b"\n\n"
 
     def trailer(self) -> bytes:
         """The end of the stream."""

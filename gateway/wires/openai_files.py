@@ -182,11 +182,12 @@ class OpenAIFileContent(_Passed):
     name = "openai_file_content"
     is_generative = True
     FIELDS: tuple[Field, ...] = (
-        Field("< (lines of JSON) answers", "labelled", "text that is no JSON by itself; each line carries `aigc`"),
+        Field("< (lines of JSON) answers", "labelled", "each as its wire does; text that is JSON gets no words inside"),
+        Field("< (lines of JSON) b64_json, audio.data", "labelled", "what cannot be: 501 `unlabelled_media`"),
         Field("< (lines of JSON) every other string", "looked_at"),
-        Field("< (lines of JSON) b64_json, audio", "refused", "until media are labelled"),
+        Field("< (lines of JSON) aigc", "labelled", "in every line"),
         Field("< (other text)", "looked_at"),
-        Field("< (no text)", "refused", "until media are labelled: 501 `unlabelled_media`"),
+        Field("< (no text)", "refused", "501 `unlabelled_media`: nobody says that a model made it"),
     )
 
     def read_request(self, path: str, query: str, body: bytes) -> Prompt:

@@ -29,6 +29,7 @@ from gateway.wires.passed import PassedReader, PassedWriter
 
 PATH = "/v1/responses"
 TOKENS_PATH = "/v1/responses/input_tokens"
+COMPACT_PATH = "/v1/responses/compact"
 STORED_PATH = r"/v1/responses/[A-Za-z0-9_-]{1,256}"
 CANCEL_PATH = STORED_PATH + "/cancel"
 ITEMS_PATH = STORED_PATH + "/input_items"
@@ -41,7 +42,6 @@ _PROMPT_FIELDS = (
     Field("input[].encrypted_content", "passed", "only the upstream can read it"),
     Field("prompt.variables", "looked_at", "the template itself stands at the upstream and passes"),
     Field("tools, tool_choice, text.format", "looked_at", "names, descriptions and schemas, keys included"),
-    Field("tools[] image_generation", "refused", "its pictures could not be labelled"),
     Field("(unknown)", "looked_at", "every string, keys included"),
 )
 _ANSWER_FIELDS = (
@@ -51,7 +51,9 @@ _ANSWER_FIELDS = (
     Field("< output[] function_call, mcp_call, custom_tool_call, shell_call", "looked_at", "names and arguments"),
     Field("< output[] code_interpreter_call", "looked_at", "code and logs; pictures are URLs and pass"),
     Field("< output[] file_search_call, web_search_call, annotations", "looked_at", "queries, results, titles, URLs"),
-    Field("< output[] image_generation_call.result, partial_image, audio", "refused", "could not be labelled"),
+    Field("< output[] image_generation_call.result", "labelled", "in every event that holds it"),
+    Field("< image_generation_call.partial_image", "labelled", "each unfinished picture"),
+    Field("< audio, output_audio, output_image, output_video", "refused", "this API has no such answers"),
     Field("< logprobs", "looked_at", "dropped where they tell a text that was masked or may not be said"),
     Field("< instructions, tools, metadata and other echoes", "looked_at", "dropped where they say what is forbidden"),
     Field("< (unknown)", "looked_at", "every string"),
@@ -171,11 +173,11 @@ class ResponseInputItems(_Spoken):
 
     def reader(self, prompt: Prompt, event_bytes: int) -> AnswerReader:
         """A reader of one list."""
-        return ResponseReader(prompt, is_list=True)
+        return ResponseReader(prompt, form="list")
 
     def writer(self, exchange: Exchange) -> AnswerWriter:
         """A writer of one list."""
-        return ResponseWriter(exchange, is_list=True)
+        return ResponseWriter(exchange, form="list")
 
 
 class ResponseInputTokens(_Spoken):
@@ -208,6 +210,40 @@ class ResponseInputTokens(_Spoken):
 
     def refusal(self, exchange: Exchange, refusal: Refusal) -> tuple[int, list[Event]] | None:
         """There is no in-band form."""
+        return None
+
+
+class CompactedResponse(_Spoken):
+    """`POST /v1/responses/compact`: a conversation made shorter, for later prompts."""
+
+    name = "openai_responses_compact"
+    FIELDS: tuple[Field, ...] = (
+        *_PROMPT_FIELDS,
+        Field("model and settings", "passed", "no model reads them as text"),
+        Field("< output[] compaction.encrypted_content", "passed", "only the upstream can read it"),
+        *_ANSWER_FIELDS,
+    )
+
+    def read_request(self, path: str, query: str, body: bytes) -> Prompt:
+        """The request as a prompt, never streamed."""
+        prompt = read_prompt(body)
+        prompt.stream = False
+        return prompt
+
+    def call(self, path: str, query: str, prompt: Prompt) -> Call:
+        """The request for the model, made from what was checked."""
+        return Call("POST", COMPACT_PATH, orjson.dumps(prompt.body))
+
+    def reader(self, prompt: Prompt, event_bytes: int) -> AnswerReader:
+        """A reader of one document."""
+        return ResponseReader(prompt)
+
+    def writer(self, exchange: Exchange) -> AnswerWriter:
+        """A writer of the same document."""
+        return ResponseWriter(exchange, form="compaction")
+
+    def refusal(self, exchange: Exchange, refusal: Refusal) -> tuple[int, list[Event]] | None:
+        """Our words would be a conversation that was never held: the error says it."""
         return None
 
 

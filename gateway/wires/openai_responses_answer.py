@@ -13,12 +13,15 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from gateway.events import Attached, Channel, End, Event, Finish, Lane, Opaque, TextDelta, Usage
+from gateway.events import Attached, Channel, End, Event, Finish, Lane, Media, Opaque, TextDelta, Usage
 from gateway.exchange import Prompt
 from gateway.wires.arguments import ObjectSlot
 from gateway.wires.frames import Attachment, joined_strings, unknown_texts
 from gateway.wires.interfaces import BadAnswer
 from gateway.wires.json_text import clean, loads_event
+from gateway.wires.media import UNLABELLED
+from gateway.wires.media_answer import MediaSlot, decoded
+from gateway.wires.names import is_mere, is_name
 from gateway.wires.openai_responses_parts import (
     CONTENT_KINDS,
     DELTAS,
@@ -27,6 +30,7 @@ from gateway.wires.openai_responses_parts import (
     ITEM_KINDS,
     KINDS,
     EventFrame,
+    Form,
     Key,
     Part,
     PartSlot,
@@ -70,7 +74,8 @@ _ECHOES: Final = frozenset(
 
 _TOOL_NAMES: Final = frozenset({"name", "namespace", "server_label"})
 _LIFE: Final = frozenset({"response.created", "response.queued", "response.in_progress"})
-_MEDIA_EVENTS: Final = frozenset({"response.image_generation_call.partial_image", "response.audio.delta"})
+_PARTIAL: Final = "response.image_generation_call.partial_image"
+_SOUND: Final = "response.audio.delta"
 _MEDIA_CONTENT: Final = frozenset({"output_audio", "output_image", "output_video"})
 
 
@@ -136,9 +141,10 @@ class _Texts:
             raise BadAnswer("bad_item")
         index = self._indexes.get(_word(item.get("id")), position)
         kind = _word(item.get("type"))
-        if kind == "image_generation_call" and item.get("result"):
-            raise BadAnswer("media")
         skipped: set[str] = set()
+        if kind == "image_generation_call":
+            yield from self.picture(frame, item, "result")
+            skipped.add("result")
         is_ours = item.get("role", "assistant") == "assistant"
         for member in ("content", "summary"):
             if kind in ("message", "reasoning") and is_ours and isinstance(item.get(member), list):
@@ -164,13 +170,19 @@ class _Texts:
             for part in [part for part in self._open.values() if part.output_index == index]:
                 yield from self.finish(part)
 
+    def picture(self, frame: EventFrame, container: dict[str, Any], key: str) -> Iterator[Event]:
+        """A picture in base64; none where its place is empty."""
+        value = container.get(key)
+        if value:
+            yield Media(_WHOLE, "", decoded(value), MediaSlot(frame, container, key, value))
+
     def content(self, frame: EventFrame, index: int, place: int, content: Any, *, is_last: bool) -> Iterator[Event]:
         """One content part of an item."""
         if not isinstance(content, dict):
             raise BadAnswer("bad_content")
         kind = _word(content.get("type"))
         if kind in _MEDIA_CONTENT:
-            raise BadAnswer("media")
+            raise BadAnswer(UNLABELLED)
         skipped: set[str] = set()
         name = CONTENT_KINDS.get(kind)
         if name is not None:
@@ -265,7 +277,7 @@ class _Texts:
 
     def _value(self, frame: EventFrame, container: Any, key: str | int, value: Any, depth: int = 0) -> Iterator[Event]:
         if isinstance(value, str):
-            if not value or key in _NOT_TEXT:
+            if not value or (key in _NOT_TEXT and is_mere(value)):
                 return
             text = clean(value)
             if text != value:
@@ -277,6 +289,9 @@ class _Texts:
             slot = ObjectSlot(frame, container, key, ())
             yield TextDelta(self._whole(Channel.TOOL_ARGUMENTS), slot.value, slot)
         elif isinstance(value, (dict, list)):
+            odd = tuple(name for name in value if not is_name(name)) if isinstance(value, dict) else ()
+            if odd:
+                self._asides.append(Attached(_ASIDE, odd, Attachment(frame, container, key, value)))
             yield from self._below(frame, value, frozenset(), depth + 1)
 
     def _whole(self, channel: Channel) -> Lane:
@@ -349,6 +364,7 @@ class EventStreamReader(_Texts):
         part = self._part_of(tree, name)
         if part.is_finished:
             raise BadAnswer("text_after_done")
+        self._addressed(frame, tree)
         value: str = tree["delta"]
         text = part.joined(value)
         if text != value:
@@ -365,7 +381,18 @@ class EventStreamReader(_Texts):
         elif not text:
             events += self.marked(frame, iter(()))
 
+    @staticmethod
+    def _addressed(frame: EventFrame, tree: dict[str, Any]) -> None:
+        """An address is a name; what hides lengths is dropped where it could say something."""
+        name = tree.get("item_id")
+        if name is not None and not (isinstance(name, str) and is_name(name)):
+            raise BadAnswer("bad_item_id")
+        if "obfuscation" in tree and not is_mere(tree["obfuscation"]):
+            del tree["obfuscation"]
+            frame.raw = b""
+
     def _marked(self, frame: EventFrame, tree: dict[str, Any], kind: str) -> Iterator[Event]:
+        self._addressed(frame, tree)
         if kind in _LIFE or kind in ENDINGS:
             yield from self.response(frame, tree.get("response"), is_last=kind in ENDINGS)
             yield from self._below(frame, tree, _DELTA_MEMBERS | {"response"})
@@ -377,8 +404,11 @@ class EventStreamReader(_Texts):
             yield from self._content_event(frame, tree, "summary_index", is_last=kind.endswith("done"))
         elif kind in DONES:
             yield from self._done(frame, tree, DONES[kind])
-        elif kind in _MEDIA_EVENTS:
-            raise BadAnswer("media")
+        elif kind == _PARTIAL:
+            yield from self.picture(frame, tree, "partial_image_b64")
+            yield from self._below(frame, tree, _DELTA_MEMBERS | {"partial_image_b64"})
+        elif kind == _SOUND:
+            raise BadAnswer(UNLABELLED)
         elif kind.endswith(".delta"):
             yield from self._unknown_delta(frame, tree, kind)
         else:
@@ -453,11 +483,11 @@ class EventStreamReader(_Texts):
 
 
 class ResponseReader(_Texts):
-    """One plain response, or one list of a response's input items."""
+    """One plain response, or of its items one list or a single one."""
 
-    def __init__(self, prompt: Prompt, *, is_list: bool = False) -> None:
+    def __init__(self, prompt: Prompt, *, form: Form = "response") -> None:
         super().__init__(prompt)
-        self._is_list = is_list
+        self._form = form
         self._body = bytearray()
 
     def feed(self, data: bytes) -> list[Event]:
@@ -473,10 +503,17 @@ class ResponseReader(_Texts):
             raise BadAnswer("invalid_json") from None
         if not isinstance(tree, dict):
             raise BadAnswer("not_an_object")
-        if not isinstance(tree.get("data" if self._is_list else "output"), list):
-            raise BadAnswer("no_items" if self._is_list else "no_output")
         frame = EventFrame(tree, b"", "")
-        found = self._list(frame, tree) if self._is_list else self.response(frame, tree, is_last=True)
+        if self._form == "item":
+            found = self.item(frame, 0, tree, is_last=True)
+        elif self._form == "list":
+            if not isinstance(tree.get("data"), list):
+                raise BadAnswer("no_items")
+            found = self._list(frame, tree)
+        else:
+            if not isinstance(tree.get("output"), list):
+                raise BadAnswer("no_output")
+            found = self.response(frame, tree, is_last=True)
         return [*self.marked(frame, found), End(frame)]
 
     def _list(self, frame: EventFrame, tree: dict[str, Any]) -> Iterator[Event]:

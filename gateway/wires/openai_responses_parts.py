@@ -14,11 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from gateway.events import Channel, Lane
 from gateway.wires.frames import Attachment, Frame, Path, Slot
 from gateway.wires.json_text import Surrogates
+
+Form = Literal["response", "compaction", "list", "item"]
+"""What a plain document of this wire is: a response, a compacted conversation, a list of items, or one item."""
 
 
 @dataclass(frozen=True, slots=True)

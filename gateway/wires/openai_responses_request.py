@@ -38,8 +38,6 @@ _TEXT_PARTS: Mapping[str, str] = {
 }
 """Types of parts, and the member that holds their text."""
 
-_DEEPEST = 32
-
 
 def read_prompt(body: bytes) -> Prompt:
     """The request as a prompt. Raises `BadRequest`."""
@@ -50,15 +48,13 @@ def read_prompt(body: bytes) -> Prompt:
     typed(document, "previous_response_id", str)
     if model is None and document.get("prompt") is None:
         raise BadRequest("missing_required_parameter", "model is required.", param="model")
-    _refuse_pictures(document.get("tools"), "tools", 0)
-    _refuse_pictures(document.get("tool_choice"), "tool_choice", 0)
     texts: list[PromptText] = []
     has_media = False
     for key in ("instructions", "input"):
         value = document.get(key)
         if isinstance(value, list):
             for position, item in enumerate(value):
-                has_media |= _read_item(item, f"{key}.{position}", texts)
+                has_media |= read_item(item, f"{key}.{position}", texts)
         elif isinstance(value, str):
             texts.append(PromptText(key, "system" if key == "instructions" else "user", value))
         elif value is not None:
@@ -77,23 +73,6 @@ def read_prompt(body: bytes) -> Prompt:
     )
 
 
-def _refuse_pictures(value: Any, where: str, depth: int) -> None:
-    """Raises `BadRequest` where a tool would draw: its pictures could not be labelled."""
-    if depth > _DEEPEST:
-        raise BadRequest("invalid_value", f"{where} is nested too deeply.", param=where)
-    if isinstance(value, list):
-        for item in value:
-            _refuse_pictures(item, where, depth + 1)
-    elif isinstance(value, Mapping):
-        if value.get("type") == "image_generation":
-            message = (
-                "The image_generation tool is not served on this endpoint, because its pictures could not be labelled. "
-                "Leave it out."
-            )
-            raise BadRequest("unsupported_tool", message, param=where)
-        _refuse_pictures(value.get("tools"), where, depth + 1)
-
-
 def _read_template(prompt: Mapping[str, Any], texts: list[PromptText]) -> bool:
     """The variables of a stored prompt; its own words stand at the upstream."""
     variables = typed(prompt, "variables", dict, where="prompt")
@@ -109,8 +88,8 @@ def _read_template(prompt: Mapping[str, Any], texts: list[PromptText]) -> bool:
     return has_media
 
 
-def _read_item(item: Any, where: str, texts: list[PromptText]) -> bool:
-    """Collects the texts of one input item; says whether it carries media."""
+def read_item(item: Any, where: str, texts: list[PromptText]) -> bool:
+    """Collects the texts of one input item; says whether it carries media. Raises `BadRequest`."""
     if not isinstance(item, Mapping):
         raise BadRequest("invalid_type", f"{where} must be an object.", param=where)
     kind = item.get("type", "message")
@@ -125,7 +104,6 @@ def _read_item(item: Any, where: str, texts: list[PromptText]) -> bool:
     if kind == "image_generation_call":
         read.add("result")  # a picture of an earlier turn, in base64
         has_media = bool(item.get("result"))
-    _refuse_pictures(item.get("tools"), f"{where}.tools", 0)
     for member in ("content", "summary", "output"):
         value = item.get(member)
         if isinstance(value, str):

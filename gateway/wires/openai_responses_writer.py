@@ -14,10 +14,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from gateway.events import Attached, Channel, End, Event, Finish, Lane, Opaque, TextDelta
+from gateway.events import Attached, Channel, End, Event, Finish, Lane, Media, Opaque, TextDelta
 from gateway.exchange import Exchange, Outcome
-from gateway.wires.frames import Attachment, Slot, built
-from gateway.wires.framing import encoded
+from gateway.wires.frames import Attachment, Slot, built, mere_names
+from gateway.wires.framing import as_it_came, encoded
+from gateway.wires.media import require_labelled
+from gateway.wires.media_answer import STOPPED, MediaSlot
 from gateway.wires.openai_errors import error_object
 from gateway.wires.openai_responses_parts import (
     CONTENT_KINDS,
@@ -26,6 +28,7 @@ from gateway.wires.openai_responses_parts import (
     ITEM_KINDS,
     KINDS,
     EventFrame,
+    Form,
     Key,
     Part,
     PartSlot,
@@ -83,6 +86,15 @@ class _Filler:
     def keep(self, attachment: Attachment) -> None:
         """An attachment may leave with its frame."""
         self._kept.add(id(attachment))
+
+    def place(self, event: Media) -> None:
+        """A picture leaves with its frame. Raises `BadAnswer` where nobody labelled it."""
+        require_labelled(event)
+        slot = event.carrier
+        if isinstance(slot, MediaSlot):
+            slot.frame.raw = b""
+            slot.put(event.data)
+            self.keep(slot)
 
     def fill(self, frame: EventFrame) -> None:
         """Put into every place of `frame` what was released, and nothing else."""
@@ -157,7 +169,7 @@ class _Filler:
             "tools": [],
             "top_p": None,
             "usage": None,
-            **{key: known[key] for key in _KEPT if key in known},
+            **mere_names(known, _KEPT),
         }
 
     def message(self, words: str, status: str) -> dict[str, Any]:
@@ -238,6 +250,8 @@ class EventStreamWriter(_Filler):
                     self._waiting.append(event)
                 elif self._text(event, events[position] if position < count else None, out):
                     position += 1
+            elif isinstance(event, Media):
+                self.place(event)
             elif isinstance(event, Opaque):
                 assert isinstance(event.carrier, EventFrame)
                 self._marked(event.carrier, out)
@@ -426,7 +440,7 @@ class EventStreamWriter(_Filler):
             self._is_begun = True
             self.stamp(tree, is_last=False)
             frame.raw = b""
-        out.append(b"event: %s\ndata: %s\n\n" % (frame.kind.encode(), frame.raw or encoded(tree)))
+        out.append(b"event: %s\ndata: %s\n\n" % (frame.kind.encode(), as_it_came(frame)))
 
     def _flush(self, out: list[bytes]) -> None:
         if self._last is not None:
@@ -543,13 +557,17 @@ class EventStreamWriter(_Filler):
 
 
 class ResponseWriter(_Filler):
-    """One plain response, or one list of input items."""
+    """One plain response, or of its items one list or a single one.
+
+    A single item and a compaction have no form for an answer that was stopped, so they are the wire's error then.
+    """
 
     content_type = b"application/json"
 
-    def __init__(self, exchange: Exchange, *, is_list: bool = False) -> None:
+    def __init__(self, exchange: Exchange, *, form: Form = "response") -> None:
         super().__init__(exchange)
-        self._is_list = is_list
+        self._form = form
+        self.status = 200
 
     def keep_alive(self) -> bytes:
         """White space before a JSON document means nothing (RFC 8259 section 2)."""
@@ -567,12 +585,18 @@ class ResponseWriter(_Filler):
             elif isinstance(event, Finish):
                 words = self.finish(event)
                 self.words = self.words or (words[-1] if words else "")
+            elif isinstance(event, Media):
+                self.place(event)
             elif isinstance(event, Opaque):
                 assert isinstance(event.carrier, EventFrame)
                 self.fill(event.carrier)
             elif isinstance(event, End):
                 tree = event.carrier.tree if isinstance(event.carrier, EventFrame) else {}
-                out = encoded(self._document(tree))
+                if self.is_stopped and self._form in ("item", "compaction"):
+                    self.status = 400
+                    out = encoded(error_object(self.status, "content_filter", self.words.strip() or STOPPED))
+                else:
+                    out = encoded(self._document(tree))
         return out
 
     def broken(self, code: str, message: str) -> bytes:
@@ -602,10 +626,10 @@ class ResponseWriter(_Filler):
 
     def _stopped(self, tree: dict[str, Any]) -> dict[str, Any]:
         """A document with nothing of the model's in it."""
-        if self._is_list or asks_for_structure(tree):
+        if self._form == "list" or asks_for_structure(tree):
             self.told_beside(self.words)
             self.words = ""
-        if self._is_list:
+        if self._form == "list":
             return {"object": "list", "data": [], "first_id": None, "last_id": None, "has_more": False}
         output = [self.message(self.words, "incomplete")] if self.words else []
         return {**self.skeleton(tree), **_STOPPED, "output": output}

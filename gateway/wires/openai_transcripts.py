@@ -15,7 +15,7 @@ from typing import Any
 from gateway.events import Attached, Channel, End, Event, Finish, Lane, Opaque, TextDelta, Usage
 from gateway.exchange import Exchange
 from gateway.wires.frames import Attachment, Ending, Frame, Path, Slot, joined_strings
-from gateway.wires.framing import StreamFrames, TextFinder, encoded
+from gateway.wires.framing import StreamFrames, TextFinder, as_it_came, encoded
 from gateway.wires.interfaces import BadAnswer
 from gateway.wires.json_text import loads_event
 from gateway.wires.media_answer import NAMES, DocumentWriter, other_texts
@@ -287,7 +287,7 @@ class EventsTranscriptWriter(StreamFrames):
         if frame.tree.get("type") == _DONE:
             frame.tree["type"], frame.tree["text"], frame.raw = _DONE, "".join(self._said), b""
         name = b"event: %s\n" % str(frame.tree.get("type", "")).encode() if self._is_named else b""
-        return name + b"data: " + (frame.raw or encoded(frame.tree)) + b"\n\n"
+        return name + b"data: " + as_it_came(frame) + b"\n\n"
 
     def broken(self, code: str, message: str) -> bytes:
         """An error event; the official SDKs raise it."""

@@ -23,6 +23,7 @@ from gateway.wires.openai_errors import error_body
 from gateway.wires.request import add_members, read_object, typed
 
 PATH = "/v1/videos"
+BEGIN_PATHS = (PATH, "/v1/videos/edits", "/v1/videos/extensions")
 VIDEO_PATH = r"/v1/videos/[A-Za-z0-9._-]{1,128}"
 REMIX_PATH = r"/v1/videos/[A-Za-z0-9._-]{1,128}/remix"
 CONTENT_PATH = r"/v1/videos/[A-Za-z0-9._-]{1,128}/content"
@@ -33,7 +34,7 @@ _VARIANTS = {"video": "video/mp4", "thumbnail": "image/webp", "spritesheet": "im
 _ANSWER_FIELDS = (
     Field("< prompt, error, (unknown)", "looked_at", "a stopped answer is the error `content_filter`"),
     Field("< id, status, progress, seconds, size, ...", "passed"),
-    Field("< url, b64_json", "refused", "until media are labelled: 501 `unlabelled_media`"),
+    Field("< url, b64_json", "labelled", "links by `label.links`; what cannot be labelled: 501 `unlabelled_media`"),
     Field("< aigc, notices", "labelled"),
 )
 
@@ -63,7 +64,7 @@ class _Videos:
 
 
 class OpenAIVideos(_Videos):
-    """The wire of beginning a video, from nothing or from another one."""
+    """The wire of beginning a video, from nothing or from another one, which it remixes, edits or makes longer."""
 
     name = "openai_videos"
     FIELDS: tuple[Field, ...] = (
@@ -125,7 +126,7 @@ class OpenAIVideoContent(_Videos):
     FIELDS: tuple[Field, ...] = (
         Field("(query) variant", "passed", "video, thumbnail or spritesheet"),
         Field("< (pictures)", "labelled", "thumbnail and spritesheet"),
-        Field("< (film)", "refused", "501 `unlabelled_media`: films are not labelled inside an answer"),
+        Field("< (film)", "labelled", "where PyAV is installed, else 501 `unlabelled_media`"),
     )
 
     def read_request(self, path: str, query: str, body: bytes) -> Prompt:

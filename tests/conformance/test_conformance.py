@@ -13,12 +13,13 @@ from tests.conformance.suite import Result, Verdict
 from tests.conformance.wires.table import WIRES
 
 ELSEWHERE = {
-    "dashscope_images", "dashscope_tasks", "openai_file_content", "openai_image_edits", "openai_images",
+    "dashscope_images", "dashscope_tasks", "openai_conversation_item", "openai_conversation_items",
+    "openai_file_content", "openai_image_edits", "openai_images", "openai_realtime", "openai_responses_compact",
     "openai_responses_input_items", "openai_responses_stored", "openai_speech", "openai_transcripts",
     "openai_video_content", "openai_video_tasks", "openai_videos",
 }  # fmt: skip
-"""Generative wires whose answers are no conversation: media, files, and answers that were asked for before. Their own
-tests hold them to the same promises."""
+"""Generative wires that the suite does not speak: media, files, answers that were asked for before, and sessions over
+WebSocket. Their own tests hold them to the same promises."""
 
 
 @pytest.mark.parametrize("wire", TARGET.wires)

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
 from content_filter import ContentFilter, TermSet
-from gateway.events import End, Event, TextDelta
+from gateway.events import End, Event, Media, TextDelta
 from gateway.exchange import Exchange, Outcome
 from gateway.filtering import AnswerFilter
 from gateway.notices import NoticesInAnswer
@@ -62,14 +62,22 @@ def labels(position: str = "both") -> TextLabels:
 
 
 def answer(
-    wire: Wire, exchange: Exchange, reads: Iterable[bytes], *, position: str = "both", current: ContentFilter = FILTER
+    wire: Wire,
+    exchange: Exchange,
+    reads: Iterable[bytes],
+    *,
+    position: str = "both",
+    current: ContentFilter = FILTER,
+    is_labelled: Callable[[Media], bool] | None = None,
+    event_bytes: int = EVENT_BYTES,
 ) -> Answered:
     """The upstream's body, read by read, through reader, filter, label, notices and writer.
 
-    A body that breaks off ends as the runner ends it; `BadAnswer` before the first byte comes out as it is.
+    A body that breaks off ends as the runner ends it; `BadAnswer` before the first byte comes out as it is. Media leave
+    as they came only where `is_labelled` takes them for labelled.
     """
     assert exchange.prompt is not None
-    reader = wire.reader(exchange.prompt, EVENT_BYTES)
+    reader = wire.reader(exchange.prompt, event_bytes)
     writer = wire.writer(exchange)
     duties = [AnswerFilter(exchange, current), LabelAnswer(exchange, labels(position)), NoticesInAnswer(exchange)]
     parts: list[bytes] = []
@@ -77,7 +85,12 @@ def answer(
     def through(events: list[Event]) -> list[Event]:
         for duty in duties:
             events = duty.feed(events)
-        return events
+        if is_labelled is None:
+            return events
+        return [
+            replace(event, is_labelled=True) if isinstance(event, Media) and is_labelled(event) else event
+            for event in events
+        ]
 
     try:
         ended = False

@@ -624,8 +624,8 @@ def test_garbage_is_a_bad_answer_and_nothing_else(body: bytes) -> None:
             read(WIRE, exchange(stream), [body])
 
 
-PASSED = {"type", "id", "model", "role", "usage", "tool_use_id", "signature", "encrypted_content"}
-"""What the table of fields says is passed."""
+PASSED: set[str] = set()
+"""Nothing passes by its name alone: what stands in a naming member has to look like a name."""
 
 
 def test_there_is_no_place_to_hide_in_a_stream() -> None:

@@ -10,7 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.events import Channel, Lane
-from gateway.wires.frames import At, Attachment, Ending, Frame, Lanes, Slot, built, joined_strings, unknown_texts
+from gateway.wires.frames import (
+    At,
+    Attachment,
+    Ending,
+    Frame,
+    Lanes,
+    Slot,
+    built,
+    joined_strings,
+    mere_names,
+    odd_keys,
+    odd_names,
+    unknown_texts,
+)
 from gateway.wires.interfaces import BadAnswer
 
 NOTHING: frozenset[str] = frozenset()
@@ -55,6 +68,19 @@ def test_known_members_are_left_to_the_codec() -> None:
     """They have lanes of their own; of the same name deeper down the codec knows nothing, mere names apart."""
     tree = {"content": "a", "id": "b", "other": {"content": "c", "id": "d", "type": {"x": "e"}, "more": "f"}}
     assert [text for *_, text, _ in unknown_texts(tree, (), frozenset({"content", "id", "type"}))] == ["c", "e", "f"]
+
+
+def test_what_does_not_look_like_a_name_is_looked_at_and_can_be_taken_out() -> None:
+    """Values of naming members, and names of members, wherever they stand."""
+    tree = {"id": "a", "model": "a b", "usage": {"n": 1, "x y": 2}, "more": {"z z": [{"k k": 1}]}}
+    frame = Frame(tree)
+    found = [*odd_names(frame, tree, ("id", "model", "usage", "none")), *odd_keys(frame, tree, frozenset({"usage"}))]
+    assert [event.texts for event in found] == [("a b",), ("n", "x y"), ("z z",), ("k k",)]
+    assert mere_names(tree, ("id", "model", "none")) == {"id": "a"}
+    for event in reversed(found):
+        assert isinstance(event.carrier, Attachment)
+        event.carrier.put(None)
+    assert tree == {"id": "a", "model": None, "usage": None, "more": {}}
 
 
 def test_an_element_is_named_by_its_index_where_it_has_one() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gateway.events import Attached, Channel, End, Event, Finish, Lane, Opaque, TextDelta
 from gateway.exchange import Exchange
 from gateway.wires.frames import Attachment, Ending, Frame, Path, Slot, built
-from gateway.wires.framing import StreamFrames, TextFinder, WholeDocument, encoded, frame_of
+from gateway.wires.framing import StreamFrames, TextFinder, WholeDocument, as_it_came, encoded, frame_of
 
 ANSWER = Lane(0, Channel.ANSWER)
 THOUGHT = Lane(0, Channel.REASONING)
@@ -218,6 +218,20 @@ def test_texts_of_a_lane_with_several_places_stay_in_their_places() -> None:
     words = [TextDelta(ANSWER, text) for text in ("[head]", "[tail]")]
     document = json.loads(One(exchange()).write([words[0], first, second, words[1], End(made)]))
     assert document["blocks"] == ["[head]a", "b[tail]"]
+
+
+@pytest.mark.parametrize(
+    "raw", [b'{"a":1,"b":"x y"}', b'{"a": 1, "b": "x y"}', b'{"a":1,"b":"x\\u0020y"}', b'{ "b":"x y" }', b'{"a":1e0}']
+)
+def test_what_is_unchanged_goes_out_as_it_came(raw: bytes) -> None:
+    """However it is spelt."""
+    assert as_it_came(Frame(json.loads(raw), raw)) == raw
+
+
+@pytest.mark.parametrize("raw", [b'{"a":2,"a":1}', b'{"a": 2, "a": 1}', b'{"a" :2,"\\u0061":1}', b""])
+def test_of_a_member_that_comes_twice_only_what_was_looked_at_goes_out(raw: bytes) -> None:
+    """One parser reads the first, another the last."""
+    assert as_it_came(Frame({"a": 1}, raw)) == b'{"a":1}'
 
 
 def test_integers_of_any_size_and_lone_halves_can_be_written() -> None:

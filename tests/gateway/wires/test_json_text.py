@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.wires.json_text import Surrogates, clean, loads_event, loads_request, strings
+from gateway.wires.json_text import Surrogates, clean, loads_event, loads_request, says_it_once, strings
 
 units = st.lists(st.integers(0, 0xFFFF), max_size=12)
 values = st.recursive(
@@ -50,6 +50,37 @@ def test_pairs_join_wherever_they_were_cut(code_units: list[int], cuts: list[int
     said += surrogates.close()
     assert said == clean(utf16(code_units))
     said.encode()
+
+
+@pytest.mark.parametrize("number", [2**64, -(2**63) - 1, 10**30, int("9" * 300)])
+def test_an_integer_that_would_reach_the_model_as_another_number_is_refused(number: int) -> None:
+    """Wherever it stands; digits in a text are a text."""
+    for body in (f'{{"seed":{number}}}', f'{{"tools":[{{"a":[{number}]}}]}}', str(number)):
+        with pytest.raises(ValueError, match="more than 64 bits"):
+            loads_request(body.encode())
+    assert loads_request(f'{{"text":"{number}"}}'.encode()) == {"text": str(number)}
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b'{"a":1,"b":{"a":2}}', True),
+        (b'[{"a":1},{"a":1}]', True),
+        (b'{"a":1,"a":1}', False),
+        (b'{"x":[{"a":1,"b":2,"\\u0061":3}]}', False),
+        (b'{"a":', False),
+        (b"[" * 100_000 + b"]" * 100_000, False),
+    ],
+)
+def test_a_member_that_comes_twice_is_seen(data: bytes, expected: bool) -> None:
+    """However it is spelt and wherever it stands; what cannot be read says nothing once."""
+    assert says_it_once(data) is expected
+
+
+@pytest.mark.parametrize("number", [2**64 - 1, -(2**63), 0])
+def test_an_integer_of_64_bits_arrives_exactly(number: int) -> None:
+    """As it was sent."""
+    assert orjson.dumps(loads_request(f'{{"seed":{number}}}'.encode())) == f'{{"seed":{number}}}'.encode()
 
 
 def test_a_pair_that_was_cut_is_one_character() -> None:

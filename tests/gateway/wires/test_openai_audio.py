@@ -33,11 +33,11 @@ def test_what_is_to_be_spoken_is_a_text() -> None:
         ({"input": None}, "input"),
         ({"model": 1}, "model"),
         ({"response_format": "exe"}, "response_format"),
-        ({"stream_format": "sse"}, "stream_format"),
+        ({"stream_format": "exe"}, "stream_format"),
     ],
 )
 def test_a_bad_speech_request_names_its_field(more: dict[str, Any], param: str) -> None:
-    """Sound as events cannot be labelled as a whole."""
+    """The client learns where to look."""
     with pytest.raises(BadRequest) as caught:
         SPEECH.read_request(SPEECH_PATH, "", orjson.dumps({**SAY, **more}))
     assert caught.value.param == param

@@ -65,6 +65,11 @@ def test_answers_are_labelled_in_any_split(cuts: list[int]) -> None:
         chat(f"a {TERM}"),
         chat("fine", reasoning_content=TERM),
         chat("fine", tool_calls=[{"function": {"name": "f", "arguments": f'{{"q":"{TERM}"}}'}}]),
+        chat("fine", tool_calls=[{"function": {"name": "f", "arguments": json.dumps({"q": TERM})}}]),
+        chat(json.dumps({"a": TERM})),
+        chat("fine", audio={"transcript": TERM}),
+        {"response": {"body": {"output": [{"type": "function_call", "arguments": json.dumps({"q": TERM})}]}}},
+        {"custom_id": "c", "response": {"body": {"choices": [{"text": "fine"}]}, "note": TERM}},
         {"error": {"message": TERM}},
         chat(f'{{"a": "{TERM}"}}'),
     ],
@@ -86,6 +91,60 @@ def test_a_masked_word_is_masked_in_its_line() -> None:
 
 
 HEAD_EN, TAIL_EN = "AI-generated\n\n", "\n\nAI-generated"
+
+
+def test_a_word_is_not_put_together_from_two_lines() -> None:
+    """Each line is an answer of its own, whichever wire it is of."""
+    parts = [{"type": "function_call", "name": part, "arguments": "{}"} for part in TERM]
+    lines = [{"response": {"body": {"output": [part]}}} for part in parts] + [chat(part) for part in TERM]
+    assert len(downloaded(jsonl(*lines))) == 4
+    given_ = answer(WIRE, asked(), [jsonl(chat("fine"), {"response": {"body": {"choices": [{"text": TERM}]}}})])
+    assert json.loads(given_.body)["error"]["code"] == "content_filter"
+
+
+def test_every_choice_of_a_line_has_its_label() -> None:
+    """And so has every part of a response."""
+    line = chat("一")
+    line["response"]["body"]["choices"].append(
+        {"index": 1, "message": {"role": "assistant", "content": "二"}, "finish_reason": "stop"}
+    )
+    content = [{"type": "output_text", "text": text} for text in "三四"]
+    told = downloaded(jsonl(line, {"response": {"body": {"output": [{"type": "message", "content": content}]}}}))
+    said = [choice["message"]["content"] for choice in told[0]["response"]["body"]["choices"]]
+    assert said == [HEAD + "一" + TAIL, HEAD + "二" + TAIL]
+    said = [part["text"] for part in told[1]["response"]["body"]["output"][0]["content"]]
+    assert said == [HEAD + "三" + TAIL, HEAD + "四" + TAIL]
+
+
+def test_a_choice_with_an_absurd_number_is_refused() -> None:
+    """It could be taken for another line's."""
+    line = chat("fine")
+    line["response"]["body"]["choices"][0]["index"] = 1 << 14
+    with pytest.raises(BadAnswer, match="bad_choice"):
+        downloaded(jsonl(line))
+
+
+def test_labelled_media_leave_in_their_lines() -> None:
+    """Pictures, spoken answers, and what a response drew."""
+    drawn = {"type": "image_generation_call", "result": "aGk="}
+    body = jsonl(
+        {"response": {"body": {"data": [{"b64_json": "aGk="}]}}},
+        chat("fine", audio={"id": "a", "data": "aGk=", "transcript": "fine"}),
+        {"response": {"body": {"output": [drawn]}}},
+    )
+    exchange = asked()
+    assert exchange.prompt is not None
+    reader, writer = WIRE.reader(exchange.prompt, 1), WIRE.writer(exchange)
+    events = [
+        replace(event, data=b"labelled", is_labelled=True) if isinstance(event, Media) else event
+        for event in [*reader.feed(body), *reader.close()]
+    ]
+    first, second, third = [json.loads(line)["response"]["body"] for line in writer.write(events).splitlines()]
+    made = "bGFiZWxsZWQ="
+    assert first["data"][0]["b64_json"] == made
+    assert second["choices"][0]["message"]["audio"] == {"id": "a", "data": made, "transcript": "fine"}
+    assert third["output"][0]["result"] == made
+    assert all(item["aigc"] == exchange.label for item in (first, second, third))
 
 
 @pytest.mark.parametrize("body", [b"some words\nand more", b"[1, 2]", b""])

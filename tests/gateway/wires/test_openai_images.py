@@ -40,10 +40,10 @@ def test_prompts_are_texts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("request_", "param"), [({}, "prompt"), ({"prompt": 1}, "prompt"), ({"prompt": "x", "stream": True}, "stream")]
+    ("request_", "param"), [({}, "prompt"), ({"prompt": 1}, "prompt"), ({"prompt": "x", "stream": "yes"}, "stream")]
 )
 def test_a_bad_request_names_its_field(request_: dict[str, Any], param: str) -> None:
-    """Partial pictures cannot be labelled."""
+    """The client learns where to look."""
     with pytest.raises(BadRequest) as caught:
         WIRE.read_request(GENERATIONS_PATH, "", orjson.dumps(request_))
     assert caught.value.param == param
@@ -63,12 +63,25 @@ def test_a_forms_fields_are_texts_and_its_files_are_media() -> None:
     assert call.content_type.startswith("multipart/form-data; boundary=")
 
 
-@pytest.mark.parametrize("parts", [[Part("image", b"x", "f")], [Part("prompt", b"x"), Part("stream", b"true")]])
-def test_a_bad_form_is_refused(parts: list[Part]) -> None:
-    """An edit needs its prompt."""
+@pytest.mark.parametrize(
+    ("path", "parts"),
+    [
+        (FORM_PATHS[0], [Part("image", b"x", "f")]),
+        (FORM_PATHS[0], [Part("prompt", b"x"), Part("stream", b"maybe")]),
+        (FORM_PATHS[1], [Part("image", b"x", "f"), Part("stream", b"true")]),
+    ],
+)
+def test_a_bad_form_is_refused(path: str, parts: list[Part]) -> None:
+    """An edit needs its prompt; a variation is no stream."""
     body, headers = form(*parts)
     with pytest.raises(BadRequest):
-        FORMS.read_request_with_headers(FORM_PATHS[0], "", body, headers)
+        FORMS.read_request_with_headers(path, "", body, headers)
+
+
+def test_an_edit_may_be_a_stream() -> None:
+    """As a picture made from nothing may."""
+    body, headers = form(Part("prompt", b"a hat"), Part("stream", b"true"))
+    assert FORMS.read_request_with_headers(FORM_PATHS[0], "", body, headers).stream
 
 
 @pytest.fixture
@@ -97,6 +110,36 @@ def test_a_picture_arrives_with_its_labels(
     assert {"duty": "label_media", "verdict": "pass", "action": "label", "reason": "image"} in decisions
     checked = httpx.post(f"{shared_gateway.url}/duty/verify", files={"file": ("cat.png", data)}).json()
     assert (checked["verdict"], checked["record"]["exists"]) == ("generated", True)
+
+
+@pytest.mark.parametrize("edited", [False, True])
+def test_the_official_sdk_reads_a_stream_of_labelled_pictures(
+    client: openai.OpenAI, upstream: ScriptedUpstream, edited: bool
+) -> None:
+    """Generated and edited, the unfinished picture and the finished one."""
+    upstream.reset()
+    data = encoded(Image.new("RGB", (200, 160), "white"), "PNG")
+    kind = "image_edit" if edited else "image_generation"
+    fields = {"created_at": 1, "size": "auto", "quality": "low", "background": "auto", "output_format": "png"}
+    usage = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
+    events = [
+        {"type": f"{kind}.partial_image", "partial_image_index": 0, **fields, "b64_json": b64encode(data).decode()},
+        {"type": f"{kind}.completed", "usage": usage, **fields, "b64_json": b64encode(data).decode()},
+    ]
+    upstream.queued.append(
+        Script.of(
+            {"raw_events": [orjson.dumps(event).decode() for event in events], "done": False, "answers_as": "stream"}
+        )
+    )
+    if edited:
+        made: Any = client.images.edit(model="m", prompt="a hat", image=b"PNG", stream=True, partial_images=1)
+    else:
+        made = client.images.generate(model="m", prompt="a cat", stream=True, partial_images=1)
+    got = list(made)
+    assert [event.type for event in got] == [f"{kind}.partial_image", f"{kind}.completed"]
+    for event in got:
+        [label] = inspect_file(b64decode(event.b64_json)).labels
+        assert label.is_conforming and label.values == event.aigc
 
 
 def test_a_link_to_a_picture_is_refused(client: openai.OpenAI, upstream: ScriptedUpstream) -> None:

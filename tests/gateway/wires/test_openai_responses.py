@@ -206,7 +206,7 @@ def test_every_place_of_the_wire_is_found() -> None:
     for method, path in (("POST", f"{PATH}/resp_1"), ("GET", f"{PATH}/.."), ("GET", f"{PATH}/a/b"), ("PUT", PATH)):
         assert places.find(method, path) is None
     printed = table(route for route in ROUTES if route.wire.name.startswith("openai_responses"))
-    assert "| `tools[] image_generation` | refused |" in printed
+    assert "| `< image_generation_call.partial_image` | labelled |" in printed
 
 
 # ---- the official SDK against a gateway
@@ -324,11 +324,11 @@ def test_the_sdk_reads_stored_responses(
 
 
 def test_the_sdk_raises_the_wires_own_errors(client: openai.OpenAI) -> None:
-    """A tool that draws is refused before the model is asked."""
+    """A request that cannot be read is refused before the model is asked."""
     with pytest.raises(openai.BadRequestError) as caught:
-        client.responses.create(model="m", input="画", tools=[{"type": "image_generation"}])
-    assert caught.value.param == "tools"
-    assert caught.value.code == "unsupported_tool"
+        client.responses.create(model="m", input="画", extra_body={"previous_response_id": 7})
+    assert caught.value.param == "previous_response_id"
+    assert caught.value.code == "invalid_type"
 
 
 def test_the_sdk_sees_that_an_upstream_broke_off(client: openai.OpenAI) -> None:

@@ -441,10 +441,10 @@ def test_a_stream_that_breaks_off_says_so() -> None:
 @pytest.mark.parametrize(
     ("event", "code"),
     [
-        ({"type": "response.image_generation_call.partial_image", "partial_image_b64": "AAAA"}, "media"),
-        ({"type": "response.audio.delta", "delta": "AAAA"}, "media"),
-        ({"type": "response.output_item.done", "item": {"type": "image_generation_call", "result": "AAAA"}}, "media"),
-        ({"type": "response.content_part.added", "part": {"type": "output_audio", "data": "AAAA"}}, "media"),
+        ({"type": "response.image_generation_call.partial_image", "partial_image_b64": "%"}, "bad_media"),
+        ({"type": "response.output_item.done", "item": {"type": "image_generation_call", "result": 1}}, "bad_media"),
+        ({"type": "response.audio.delta", "delta": "AAAA"}, "unlabelled_media"),
+        ({"type": "response.content_part.added", "part": {"type": "output_audio", "data": "A"}}, "unlabelled_media"),
         ({"type": "response.output_text.delta", "output_index": -1, "delta": "a"}, "bad_index"),
         ({"type": "response.output_text.delta", "output_index": "0", "delta": "a"}, "bad_index"),
         ({"type": "bad\ntype"}, "bad_event"),

@@ -105,16 +105,6 @@ def test_what_cannot_be_read_is_media() -> None:
         ({"model": "m", "input": [{"role": "user", "content": 7}]}, "input.0"),
         ({"model": "m", "input": [{"type": ["x"], "role": "user"}]}, "input.0.type"),
         ({"model": "m", "input": "a", "stream": "yes"}, "stream"),
-        ({"model": "m", "input": "a", "tools": [{"type": "image_generation"}]}, "tools"),
-        (
-            {"model": "m", "input": "a", "tools": [{"type": "namespace", "tools": [{"type": "image_generation"}]}]},
-            "tools",
-        ),
-        ({"model": "m", "input": "a", "tool_choice": {"type": "image_generation"}}, "tool_choice"),
-        (
-            {"model": "m", "input": [{"type": "additional_tools", "tools": [{"type": "image_generation"}]}]},
-            "input.0.tools",
-        ),
     ],
 )
 def test_a_bad_request_names_its_field(request_: dict[str, Any], param: str) -> None:
