@@ -14,9 +14,36 @@ from pathlib import Path
 
 from gateway.state.interfaces import State, StateError, StateUnavailable, Usage
 from gateway.state.memory import MemoryState
+from gateway.state.orders import MemoryOrders, Order, Orders
+from gateway.state.orders_sqlite import SqliteOrders
 from gateway.state.sqlite import SqliteState
 
-__all__ = ["MemoryState", "SqliteState", "State", "StateError", "StateUnavailable", "Usage", "open_state"]
+__all__ = [
+    "MemoryOrders",
+    "MemoryState",
+    "Order",
+    "Orders",
+    "SqliteOrders",
+    "SqliteState",
+    "State",
+    "StateError",
+    "StateUnavailable",
+    "Usage",
+    "open_orders",
+    "open_state",
+]
+
+
+def open_orders(redis_url: str, path: Path | None, timeout_s: float, clock: Callable[[], float] = time.time) -> Orders:
+    """The orders of this service: in Redis where `redis_url` is set, else in the file `path`, else in memory.
+
+    Raises `StateError`.
+    """
+    if redis_url:
+        from gateway.state.orders_redis import RedisOrders  # here, so that nobody else pays for loading its client
+
+        return RedisOrders(redis_url, clock, timeout_s)
+    return MemoryOrders(clock) if path is None else SqliteOrders(path, clock, timeout_s)
 
 
 def open_state(
