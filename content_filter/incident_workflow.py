@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from content_filter.errors import FilterError
+from content_filter.errors import FilterConflict, FilterError, FilterInvalid
 from content_filter.incident_state import IncidentState, Transition
 
 STEPS: dict[IncidentState, frozenset[IncidentState]] = {
@@ -42,16 +42,16 @@ _MAX_REASON_CHARACTERS = 4_000
 
 
 def check_step(before: IncidentState, after: IncidentState, actor: str, reason: str) -> None:
-    """Raises `FilterError` unless this step may be taken by somebody who gives this reason."""
+    """Raises `FilterConflict` for a step that the table does not name, `FilterInvalid` for one that lacks something."""
     if after not in STEPS[before]:
         possible = ", ".join(sorted(STEPS[before])) or "nothing: it is closed for good"
-        raise FilterError(f"an incident that is {before} cannot become {after}; possible: {possible}")
+        raise FilterConflict(f"an incident that is {before} cannot become {after}; possible: {possible}")
     if not actor.strip():
-        raise FilterError("a step in the life of an incident needs to say who takes it")
+        raise FilterInvalid("a step in the life of an incident needs to say who takes it")
     if (before, after) in _NEEDS_REASON and not reason.strip():
-        raise FilterError(f"the step from {before} to {after} needs a reason")
+        raise FilterInvalid(f"the step from {before} to {after} needs a reason")
     if len(reason) > _MAX_REASON_CHARACTERS:
-        raise FilterError(f"the reason is longer than {_MAX_REASON_CHARACTERS} characters; shorten it")
+        raise FilterInvalid(f"the reason is longer than {_MAX_REASON_CHARACTERS} characters; shorten it")
 
 
 @dataclass(frozen=True, slots=True)

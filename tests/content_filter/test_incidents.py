@@ -178,7 +178,7 @@ def test_what_is_no_incident_store_is_refused(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "later.db")
     connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(FilterError, match="version 99; expected 1"):
+    with pytest.raises(FilterError, match="version 99; expected 2"):
         IncidentStore(tmp_path / "later.db")
 
     with pytest.raises(FilterError, match="cannot be opened"):
