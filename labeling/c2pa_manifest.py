@@ -22,7 +22,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import c2pa
 
@@ -154,23 +154,28 @@ class ManifestSigner:
         *,
         title: str = "",
         edited_from: bytes | None = None,
+        edit: Literal["content", "metadata"] = "content",
+        beside: bool = False,
         assertions: Sequence[tuple[str, dict[str, Any]]] = (),
     ) -> SignedFile:
         """The file with a manifest.
 
         ``edited_from`` is the file before we drew on it, where that one had a manifest of its own: it becomes the
-        parent ingredient. ``assertions`` are further assertions with their labels.
+        parent ingredient; ``edit`` says what we changed of it. With ``beside`` the file stays byte for byte, whatever
+        it could hold, and the manifest is a sidecar. ``assertions`` are further assertions with their labels.
         Raises :class:`LabelNotVerified` where signing or reading back fails.
         """
         original = data if edited_from is None else edited_from
-        has_former = has_manifest(original, file_format)
-        is_embedded = file_format in EMBEDDABLE
+        has_former = has_manifest(original, file_format) and not beside
+        is_embedded = file_format in EMBEDDABLE and not beside
         mime = _mime(file_format, embedded=is_embedded)
         action: dict[str, Any]
         if has_former:
             action = {"action": "c2pa.opened", "parameters": {"ingredientIds": ["parent"]}}
             actions = [action]
-            if edited_from is not None:
+            if edited_from is not None and edit == "metadata":
+                actions.append({"action": "c2pa.edited.metadata"})
+            elif edited_from is not None:
                 actions.append({"action": "c2pa.edited", "digitalSourceType": COMPOSITE})
         else:
             actions = [{"action": "c2pa.created", "digitalSourceType": TRAINED_ALGORITHMIC_MEDIA}]

@@ -125,6 +125,20 @@ def label_audio(data: bytes, file_format: FileFormat, label: AudioLabel) -> Labe
     return LabeledAudio(riff.form(b"WAVE", b"".join(parts)), len(samples) / sound_format.rate_hz, kind)
 
 
+def label_samples(label: AudioLabel, rate_hz: int) -> bytes:
+    """The label and the silence behind it as bare samples: 16 bits, little-endian, one channel.
+
+    For sound that travels without a file around it: whoever sends it puts these before its first sample, and the
+    hidden label beside it, because bare samples have no metadata.
+    """
+    sound_format = _Format(_PCM, 1, rate_hz, 16)
+    if label.clip is None:
+        samples = [value * label.level for value in rhythm(rate_hz, label.unit_s, label.tone_hz)]
+    else:
+        samples = _resample(*read_clip(label.clip), rate_hz)
+    return _frames(samples + [0.0] * round(_SILENCE_S * rate_hz), sound_format, _encoder(sound_format))
+
+
 def _read_format(data: bytes, chunks: Sequence[riff.Chunk]) -> _Format:
     content = next(data[chunk.content : chunk.end] for chunk in chunks if chunk.name == b"fmt ")
     if len(content) < 16:

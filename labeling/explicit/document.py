@@ -1,49 +1,64 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The explicit label in documents that are text: Markdown, HTML and SVG.
+"""The explicit label in documents: which way for which format, and the formats that are plain text.
 
-Implements GB 45438-2025 clause 5.1 for text (words with both elements at the start) and 5.2 for drawings (at a corner,
-at least 5 % of the shorter side). All other bytes stay as they are. A label that we wrote earlier is not doubled.
+Implements GB 45438-2025 clause 5.1 for text (words with both elements at the start) and 5.2 for drawings, pages and
+slides (at a corner, at least 5 % of the shorter side). All other content stays as it is. A label that we wrote earlier
+is not doubled.
 """
 
 from __future__ import annotations
 
 import re
+import struct
+import zlib
+from collections.abc import Callable
 from html import escape
+from typing import Final
 
 from labeling.errors import DamagedFile, UnsupportedFormat
-from labeling.explicit import glyphs
+from labeling.explicit.epub import label_book
 from labeling.explicit.image import ImageLabel
-from labeling.implicit import xmp
+from labeling.explicit.ooxml import label_presentation, label_text_document, label_workbook
+from labeling.explicit.pdf import label_pdf
+from labeling.explicit.svg import label_drawing
 from labeling.implicit.html import doctype_end, tags
 from labeling.sniff import FileFormat
 from labeling.text import TextLabeler, check_words
 
 _FRONT_MATTER = re.compile(r"\ufeff?---[ \t]*\r?\n(?:.*\n)*?(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)")
+# What a parser of foreign bytes trips over; see `labeling.implicit`.
+_TRIPPED = (struct.error, zlib.error, IndexError, KeyError, ValueError, OverflowError, RecursionError, StopIteration)
 _MARK = 'data-ai-label="1"'
-_SVG_MARK = 'id="ai-label"'
-_LENGTH = re.compile(r"\s*([+-]?[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*(?:px|pt|mm|cm|in|pc|em)?\s*")
-_SVG_ROOT = re.compile(rb"""<(?P<prefix>[\w.-]+:)?svg(?P<attributes>(?:[^>"']|"[^"]*"|'[^']*')*)>""")
 
 
 def label_document(data: bytes, file_format: FileFormat, words: str, image: ImageLabel | None = None) -> bytes:
-    """The document with the words at its start, or in the corner of a drawing.
+    """The document with the words at its start, or in the corner of its first page, first slide or drawing.
 
-    ``image`` gives height and corner for SVG. Raises :class:`UnsupportedFormat` for formats that are not text.
+    ``image`` gives height and corner where the label is drawn. Raises :class:`UnsupportedFormat` for what is no
+    document, and where a drawn label is needed and none is given.
     """
     check_words(words, "the label of a document")
-    if file_format is FileFormat.MARKDOWN:
-        return _markdown(data, words)
-    if file_format is FileFormat.HTML:
-        return _html(data, words)
-    if file_format is FileFormat.SVG:
-        if image is None:
-            raise UnsupportedFormat("a drawing needs an image label with height and corner; configure one")
-        return _svg(data, words, image)
-    if file_format is FileFormat.TEXT:
-        return TextLabeler(words, None).label(data.decode("utf-8")).encode("utf-8")
-    raise UnsupportedFormat(
-        f"{file_format.value.name} cannot get a visible label here; label its content before it is made"
-    )
+    written = _WRITTEN.get(file_format)
+    if written is not None:
+        return _guarded(lambda: written(data, words), file_format)
+    drawn = _DRAWN.get(file_format)
+    if drawn is None:
+        raise UnsupportedFormat(
+            f"{file_format.value.name} cannot get a visible label here; label its content before it is made"
+        )
+    if image is None:
+        raise UnsupportedFormat("a drawn label needs an image label with height and corner; configure one")
+    return _guarded(lambda: drawn(data, words, image), file_format)
+
+
+def _guarded(work: Callable[[], bytes], file_format: FileFormat) -> bytes:
+    try:
+        return work()
+    except _TRIPPED as error:
+        # The exception's text may quote the file, so only its kind is passed on.
+        raise DamagedFile(
+            f"the {file_format.value.name} file is broken ({type(error).__name__}); ask its maker for a sound file"
+        ) from None
 
 
 def _markdown(data: bytes, words: str) -> bytes:
@@ -92,66 +107,16 @@ def _body_start(page: str, after_metadata: int) -> int:
     return after_metadata if after_head is None else after_head
 
 
-def _number(text: str | None) -> float | None:
-    match = _LENGTH.fullmatch(text) if text else None
-    return float(match[1]) if match else None
-
-
-def _svg(data: bytes, words: str, image: ImageLabel) -> bytes:
-    places = xmp.find_places(data.removeprefix(b"\xef\xbb\xbf"))
-    start = (places.root_start or 0) + (3 if data.startswith(b"\xef\xbb\xbf") else 0)
-    root = _SVG_ROOT.match(data, start)
-    if not places.root_is_svg or root is None:
-        raise DamagedFile("the drawing has no svg element at its root; ask its maker for a sound file")
-    if _SVG_MARK.encode() in data:
-        return data
-    if not glyphs.can_draw(words):
-        raise UnsupportedFormat("the words cannot be drawn as outlines in a drawing; use the usual fixed words")
-    attributes = root["attributes"].decode("utf-8", "replace")
-    box = re.search(r"""\bviewBox\s*=\s*["']([^"']*)["']""", attributes)
-    numbers = [_number(part) for part in re.split(r"[\s,]+", box[1].strip())] if box else []
-    if len(numbers) == 4 and all(number is not None for number in numbers):
-        left, top, width, height = (float(number or 0) for number in numbers)
-    else:
-        found = [
-            re.search(rf"""(?<![\w-]){name}\s*=\s*["']([^"'%]*)["']""", attributes) for name in ("width", "height")
-        ]
-        sizes = [_number(match[1]) if match else None for match in found]
-        left = top = 0.0
-        # 300 by 150 is what CSS gives a drawing that states no size.
-        width, height = sizes[0] or 300.0, sizes[1] or 150.0
-    if width <= 0 or height <= 0:
-        raise DamagedFile("the drawing has no area; ask its maker for a sound file")
-    drawn = _drawn_label(words, (left, top, width, height), image, (root["prefix"] or b"").decode())
-    prefix = root["prefix"] or b""
-    if root["attributes"].endswith(b"/"):
-        end = root.end()
-        return data[: end - 2] + b">" + drawn + b"</" + prefix + b"svg>" + data[end:]
-    close = data.rfind(b"</" + prefix + b"svg")
-    return data[:close] + drawn + data[close:]
-
-
-def _drawn_label(words: str, box: tuple[float, float, float, float], image: ImageLabel, prefix: str) -> bytes:
-    left, top, width, height = box
-    grid_width, placed = glyphs.lay_out(words)
-    # The least tall letter fills 85 of the 100 units of the grid.
-    scale = min(width, height) * image.height_bp / 10_000 / 85 * 1.02
-    margin = 25 * scale
-    plate = (grid_width * scale + 2 * margin, 100 * scale + 2 * margin)
-    if plate[0] > width or plate[1] > height:
-        raise UnsupportedFormat(
-            "the drawing is too narrow for its label in one line; use shorter words or a wider drawing"
-        )
-    x = left + width - plate[0] if image.corner.endswith("right") else left
-    y = top + height - plate[1] if image.corner.startswith("bottom") else top
-    path = " ".join(
-        "M" + " L".join(f"{glyph_x + at} {glyph_y}" for glyph_x, glyph_y in stroke)
-        for _, at, strokes in placed
-        for stroke in strokes
-    )
-    return (
-        f'<{prefix}g {_SVG_MARK} role="note" transform="translate({x:.4f} {y:.4f})"><{prefix}title>{escape(words)}'
-        f'</{prefix}title><{prefix}rect width="{plate[0]:.4f}" height="{plate[1]:.4f}" fill="#000" fill-opacity="0.7"/>'
-        f'<{prefix}path transform="translate({margin:.4f} {margin:.4f}) scale({scale:.6f})" d="{path}" fill="none" '
-        f'stroke="#fff" stroke-width="{glyphs.PEN}" stroke-linecap="round" stroke-linejoin="round"/></{prefix}g>'
-    ).encode()
+_WRITTEN: Final[dict[FileFormat, Callable[[bytes, str], bytes]]] = {
+    FileFormat.TEXT: lambda data, words: TextLabeler(words, None).label(data.decode("utf-8")).encode("utf-8"),
+    FileFormat.MARKDOWN: _markdown,
+    FileFormat.HTML: _html,
+    FileFormat.DOCX: label_text_document,
+    FileFormat.XLSX: label_workbook,
+    FileFormat.EPUB: label_book,
+}
+_DRAWN: Final[dict[FileFormat, Callable[[bytes, str, ImageLabel], bytes]]] = {
+    FileFormat.SVG: label_drawing,
+    FileFormat.PDF: label_pdf,
+    FileFormat.PPTX: label_presentation,
+}

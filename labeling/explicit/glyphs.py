@@ -82,6 +82,16 @@ def can_draw(words: str) -> bool:
     return all(character.upper() in GLYPHS for character in words)
 
 
+def smallest_ink(words: str) -> float:
+    """Height on the grid of the ink of the least tall letter or digit, the pen's width included."""
+    heights = []
+    for character in words:
+        if character.isalnum():
+            ys = [y for stroke in GLYPHS[character.upper()][1] for _, y in stroke]
+            heights.append(max(ys) - min(ys) + PEN)
+    return float(min(heights))
+
+
 def lay_out(words: str) -> tuple[int, list[tuple[str, int, tuple[Stroke, ...]]]]:
     """Total width on the grid, and each character with its left edge and strokes."""
     gap = 8

@@ -15,7 +15,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from PIL import Image, ImageOps, JpegImagePlugin, PngImagePlugin, UnidentifiedImageError
 
@@ -97,8 +97,20 @@ class _Placed:
     words_at: tuple[int, int]
 
 
-def label_image(data: bytes, file_format: FileFormat, label: ImageLabel) -> LabeledImage:
-    """The image with the label, in the same format.
+class Finish(Protocol):
+    """What is done to each frame before it is encoded, such as a watermark."""
+
+    def __call__(self, frame: Image.Image) -> Image.Image:
+        """The frame as it is encoded; same size."""
+        ...
+
+    def see(self, result: Image.Image) -> None:
+        """Look at the finished file, decoded, at its first frame."""
+        ...
+
+
+def label_image(data: bytes, file_format: FileFormat, label: ImageLabel, finish: Finish | None = None) -> LabeledImage:
+    """The image with the label, in the same format; ``finish`` sees each frame after the label was drawn.
 
     Raises :class:`UnsupportedFormat` where the image is too small for a legible label or its format cannot be encoded
     here; :class:`RefusedFile` where it is too large; :class:`DamagedFile`; :class:`LabelNotVerified`.
@@ -114,14 +126,29 @@ def label_image(data: bytes, file_format: FileFormat, label: ImageLabel) -> Labe
         for extra_px in range(_ATTEMPTS):
             places = {size: _place(label, typeface.draw, size, extra_px) for size in {frame.size for frame in frames}}
             drawn = [_draw(frame.copy() if extra_px + 1 < _ATTEMPTS else frame, places[frame.size]) for frame in frames]
+            if finish is not None:
+                drawn = [finish(frame) for frame in drawn]
             written = _save(source, drawn, file_format, data)
-            measured_px = _measure(written, file_format, places[upright], label.max_pixels)
+            measured_px = _measure(written, file_format, places[upright], label.max_pixels, finish)
             if measured_px >= required_px:
                 return LabeledImage(written, measured_px, required_px, typeface.name, len(drawn))
     raise LabelNotVerified(
         f"the label on the image measures {measured_px} pixels where {required_px} are asked for; "
         f"the file must not be given out"
     )
+
+
+def redraw_image(data: bytes, file_format: FileFormat, finish: Finish, max_pixels: int) -> bytes:
+    """The image encoded anew, each frame as ``finish`` gives it, without a label. Raises as :func:`label_image`."""
+    if file_format.medium != "image" or file_format in (FileFormat.SVG, FileFormat.HEIC):
+        raise UnsupportedFormat(f"{file_format.value.name} cannot be drawn on here; convert it to PNG, JPEG or WebP")
+    with _open(data, file_format, max_pixels) as source:
+        frames = [finish(_true_colour(frame)) for frame in _frames(source, max_pixels)]
+        written = _save(source, frames, file_format, data)
+    with _open(written, file_format, max_pixels) as result:
+        _load_again(result)
+        finish.see(result)
+    return written
 
 
 def _open(data: bytes, file_format: FileFormat, max_pixels: int) -> Image.Image:
@@ -179,6 +206,11 @@ def _place(
     )
 
 
+def place(label: ImageLabel, size: tuple[int, int], extra_px: int = 0) -> _Placed:
+    """The drawn words and where they stand on a picture of that size; ``extra_px`` makes them taller than asked."""
+    return _place(label, choose(label.words, label.font).draw, size, extra_px)
+
+
 def _breaks(words: str) -> list[list[str]]:
     """One line, then more and more lines of about equal length."""
     found = []
@@ -191,11 +223,17 @@ def _breaks(words: str) -> list[list[str]]:
     return found
 
 
+def _true_colour(frame: Image.Image) -> Image.Image:
+    """The frame without a palette: what is drawn need not have colours that are in it."""
+    if frame.mode not in ("P", "PA", "1"):
+        return frame
+    has_alpha = frame.mode == "PA" or "transparency" in frame.info
+    return frame.convert("L" if frame.mode == "1" else "RGBA" if has_alpha else "RGB")
+
+
 def _draw(frame: Image.Image, placed: _Placed) -> Image.Image:
-    """The frame with the label; palettes are resolved, because the label's colours need not be in them."""
-    if frame.mode in ("P", "PA", "1"):
-        has_alpha = frame.mode == "PA" or "transparency" in frame.info
-        frame = frame.convert("L" if frame.mode == "1" else "RGBA" if has_alpha else "RGB")
+    """The frame with the label."""
+    frame = _true_colour(frame)
     mask = placed.drawing.mask
     at = (placed.box[0] + placed.words_at[0], placed.box[1] + placed.words_at[1])
     if frame.mode in ("I;16", "I;16L", "I;16B", "I", "F"):
@@ -292,13 +330,19 @@ def _png_text(source: Image.Image) -> PngImagePlugin.PngInfo:
     return chunks
 
 
-def _measure(data: bytes, file_format: FileFormat, placed: _Placed, max_pixels: int) -> int:
-    """The least height of a character on the decoded file."""
+def _load_again(result: Image.Image) -> None:
+    try:
+        result.load()
+    except _UNDRAWABLE:
+        raise LabelNotVerified("the labelled image cannot be decoded again; it must not be given out") from None
+
+
+def _measure(data: bytes, file_format: FileFormat, placed: _Placed, max_pixels: int, finish: Finish | None) -> int:
+    """The least height of a character on the decoded file, which ``finish`` gets to see."""
     with _open(data, file_format, max_pixels) as result:
-        try:
-            result.load()
-        except _UNDRAWABLE:
-            raise LabelNotVerified("the labelled image cannot be decoded again; it must not be given out") from None
+        _load_again(result)
+        if finish is not None:
+            finish.see(result)
         region = result.crop(placed.box)
         if region.mode.startswith(("I", "F")):
             scale = 255.0 / (_brightest(region) or 1.0)

@@ -16,7 +16,7 @@ from labeling.implicit.xml_elements import Element, as_utf8, cut, find_elements,
 from labeling.implicit.zip_archive import Archive
 
 
-def _package(archive: Archive) -> tuple[str, bytes]:
+def package_of(archive: Archive) -> tuple[str, bytes]:
     """Name and content of the package document."""
     container = archive.read("META-INF/container.xml")
     roots = find_elements(as_utf8(container), ("rootfile",)) if container else []
@@ -37,7 +37,7 @@ def read_fields(data: bytes) -> list[AigcField]:
     """Every label field of the book."""
     return [
         AigcField(f"EPUB meta {name[:64]}", element.attributes.get("content", element.text), name == "AIGC")
-        for element in _labels(_package(Archive(data))[1])
+        for element in _labels(package_of(Archive(data))[1])
         for name in (element.attributes["name"],)
     ]
 
@@ -47,6 +47,6 @@ def write_field(data: bytes, label: AigcLabel) -> bytes:
     archive = Archive(data)
     if "META-INF/signatures.xml" in archive.names:
         raise RefusedFile("the book is digitally signed and a label would break the signature; label it first")
-    name, package = _package(archive)
+    name, package = package_of(archive)
     own = f'<\0meta name="AIGC" content={quoteattr(label.as_json(), {chr(34): "&quot;"})}/>'
     return archive.replace({name: insert_last(cut(package, _labels(package)), "metadata", own)})

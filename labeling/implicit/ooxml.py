@@ -18,8 +18,8 @@ from labeling.implicit.xml_elements import Element, as_utf8, cut, find_elements,
 from labeling.implicit.zip_archive import Archive
 
 _PART: Final = "docProps/custom.xml"
-_TYPES: Final = "[Content_Types].xml"
-_RELATIONSHIPS: Final = "_rels/.rels"
+TYPES: Final = "[Content_Types].xml"
+RELATIONSHIPS: Final = "_rels/.rels"
 _CONTENT_TYPE: Final = "application/vnd.openxmlformats-officedocument.custom-properties+xml"
 _RELATIONSHIP: Final = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/custom-properties"
 _FORMAT_ID: Final = "{D5CDD505-2E9C-101B-9397-08002B2CF9AE}"
@@ -30,14 +30,16 @@ _EMPTY: Final = (
 )
 
 
-def _open(data: bytes) -> Archive:
+def open_package(data: bytes) -> Archive:
+    """The package. Raises :class:`RefusedFile` where it is encrypted."""
     archive = Archive(data)
     if archive.has_encrypted_parts():
         raise RefusedFile("the Office file is encrypted; save it without a password")
     return archive
 
 
-def _part(archive: Archive, name: str) -> bytes:
+def part_of(archive: Archive, name: str) -> bytes:
+    """A part of it as UTF-8. Raises :class:`DamagedFile` where it is missing."""
     content = archive.read(name)
     if content is None:
         raise DamagedFile(f"the Office file has no part {name}; ask its maker for a sound file")
@@ -58,7 +60,7 @@ def _properties(part: bytes) -> tuple[list[Element], list[Element]]:
 
 def read_fields(data: bytes) -> list[AigcField]:
     """Every label field of the file."""
-    content = _open(data).read(_PART)
+    content = open_package(data).read(_PART)
     if content is None:
         return []
     return [
@@ -70,7 +72,7 @@ def read_fields(data: bytes) -> list[AigcField]:
 
 def write_field(data: bytes, label: AigcLabel) -> bytes:
     """The file with exactly this label. Raises :class:`RefusedFile` for a signed or encrypted package."""
-    archive = _open(data)
+    archive = open_package(data)
     if any(name.startswith("_xmlsignatures/") for name in archive.names):
         raise RefusedFile("the Office file is digitally signed and a label would break the signature; label it first")
     former = archive.read(_PART)
@@ -84,14 +86,14 @@ def write_field(data: bytes, label: AigcLabel) -> bytes:
         f'<vt:lpwstr xmlns:vt="{_TYPES_NAMESPACE}">{escape(label.as_json())}</vt:lpwstr></\0property>'
     )
     parts = {_PART: insert_last(cut(part, labels), "Properties", own)}
-    types = _part(archive, _TYPES)
+    types = part_of(archive, TYPES)
     if _CONTENT_TYPE.encode() not in types:
         override = f'<\0Override PartName="/{_PART}" ContentType="{_CONTENT_TYPE}"/>'
-        parts[_TYPES] = insert_last(types, "Types", override)
-    relationships = _part(archive, _RELATIONSHIPS)
+        parts[TYPES] = insert_last(types, "Types", override)
+    relationships = part_of(archive, RELATIONSHIPS)
     if _RELATIONSHIP.encode() not in relationships:
         taken = {element.attributes.get("Id") for element in find_elements(relationships, ("Relationship",))}
         name = next(f"rId{number}" for number in range(1, len(taken) + 2) if f"rId{number}" not in taken)
         relationship = f'<\0Relationship Id="{name}" Type="{_RELATIONSHIP}" Target="{_PART}"/>'
-        parts[_RELATIONSHIPS] = insert_last(relationships, "Relationships", relationship)
+        parts[RELATIONSHIPS] = insert_last(relationships, "Relationships", relationship)
     return archive.replace(parts)

@@ -62,10 +62,15 @@ def read_fields(data: bytes) -> list[AigcField]:
     return fields
 
 
+def is_signed(data: bytes) -> bool:
+    """Whether a digital signature stands in the file, or room for one."""
+    return _SIGNATURE.search(data) is not None
+
+
 def write_field(data: bytes, label: AigcLabel) -> bytes:
     """The file with exactly this label in its newest revision."""
     document = _open(data)
-    if _SIGNATURE.search(data):
+    if is_signed(data):
         raise RefusedFile("the PDF is digitally signed and a label would break the signature; label it first")
     information = {name: value for name, value in _information(document).items() if b"AIGC" not in name.upper()} | {
         b"/AIGC": write_string(label.as_json().encode("ascii"))

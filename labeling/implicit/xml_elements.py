@@ -28,6 +28,8 @@ class Element:
     text: str = ""
     close: int | None = None
     end: int = 0
+    depth: int = 0
+    """How many elements it stands in; 0 for the root."""
 
     @property
     def prefix(self) -> str:
@@ -61,7 +63,7 @@ def find_elements(xml: bytes, local_names: Collection[str]) -> list[Element]:
     def start(name: str, attributes: dict[str, str]) -> None:
         element = None
         if name.rpartition(":")[2] in local_names:
-            element = Element(name, parser.CurrentByteIndex, attributes)
+            element = Element(name, parser.CurrentByteIndex, attributes, depth=len(stack))
             found.append(element)
             opened.append(element)
         stack.append(element)

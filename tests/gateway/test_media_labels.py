@@ -21,10 +21,13 @@ from gateway.exchange import Exchange, Outcome
 from gateway.house import House
 from gateway.label_files import FileLabels, file_labels, write_chain
 from gateway.media_labels import LabelMedia, MediaLabels
+from gateway.media_links import LinkRefused
 from gateway.metrics import Meters
 from gateway.pipeline import FailureRule, Side, Stage
 from gateway.policies import load
 from gateway.settings import Settings
+from gateway.upstream import UpstreamFailure
+from gateway.wires.dashscope import MULTIMODAL_PATH, DashScopeGeneration, DashScopeTasks
 from gateway.wires.gemini import Gemini
 from gateway.wires.openai_audio import SPEECH_PATH, OpenAISpeech
 from gateway.wires.openai_images import GENERATIONS_PATH, OpenAIImages
@@ -166,7 +169,8 @@ def test_a_medium_is_labelled_as_what_it_is() -> None:
         ("audio/pcm", MP3, "unsupported"),
         ("video/mp4", PNG, "unsupported"),
         ("application/octet-stream", PNG, "unsupported"),
-        ("application/pdf", encoded(picture(), "PDF"), "unsupported"),
+        ("application/pdf", PNG, "unsupported"),
+        ("application/octet-stream", encoded(picture(), "PDF"), "unsupported"),
     ],
 )
 def test_what_cannot_be_labelled_stays_bare_and_the_record_says_why(mime: str, data: bytes, reason: str) -> None:
@@ -210,10 +214,10 @@ class Slow(MediaLabels):
         self.may_go = threading.Event()
         self.done = 0
 
-    def _work(self, data: bytes, mime: str, record_id: str) -> Any:
+    def _work(self, *given: Any) -> Any:
         self.may_go.wait(10)
         self.done += 1
-        return super()._work(data, mime, record_id)
+        return super()._work(*given)
 
 
 def test_more_files_than_may_wait_are_refused_and_room_comes_back() -> None:
@@ -298,7 +302,7 @@ def test_a_picture_that_cannot_be_labelled_stops_the_answer_with_a_clear_error()
 class Lying(MediaLabels):
     """A library that cannot read back what it wrote."""
 
-    def _work(self, data: bytes, mime: str, record_id: str) -> Any:
+    def _work(self, *given: Any) -> Any:
         raise LabelNotVerified("reading back found something else")
 
 
@@ -341,16 +345,30 @@ def test_a_picture_between_words_is_labelled_where_it_stands() -> None:
     assert inspect_file(base64.b64decode(inline["data"])).verdict == "generated"
 
 
-def test_a_picture_in_a_stream_does_not_leave() -> None:
-    """A label stands in the whole."""
+def test_a_document_that_the_wire_names_is_labelled() -> None:
+    """Visible on its first page, and in its metadata."""
+    made = medium(labelled([Media(0, "application/pdf", encoded(picture(600, 400), "PDF"))]))
+    assert (made.is_labelled, made.mime) == (True, "application/pdf")
+    assert inspect_file(made.data).verdict == "generated" and b"/DTYB_AILabel" in made.data
+
+
+def test_a_picture_in_a_stream_leaves_with_its_labels() -> None:
+    """Each whole picture of a stream is a file of its own."""
     answer = b"data: " + json.dumps(gemini_answer()).encode() + b"\r\n\r\n"
     _, client = ask(
         lambda way: Rooms([answer], stages=way, content_type="text/event-stream"),
         {**gemini("streamGenerateContent"), "query": b"alt=sse"},
         Gemini(),
     )
-    assert base64.b64encode(PNG)[:40] not in client.answer
-    assert b"unlabelled_media" in client.answer or client.status == 501
+    found = [
+        part["inlineData"]["data"]
+        for line in client.answer.decode().splitlines()
+        if line.startswith("data: ")
+        for candidate in json.loads(line[6:])["candidates"]
+        for part in candidate.get("content", {}).get("parts", ())
+        if "inlineData" in part
+    ]
+    assert [inspect_file(base64.b64decode(data)).verdict for data in found] == ["generated"]
 
 
 def test_whoever_leaves_while_a_picture_is_drawn_leaves_a_record() -> None:
@@ -398,3 +416,256 @@ def test_a_large_answer_is_read_and_written_like_a_small_one(chars: int) -> None
     assert (client.status, choice["message"]["content"].count("x")) == (200, chars)
     cut = Rooms([completion("x" * chars)[:-9]]).run()
     assert (cut.status, cut.code) == (502, "upstream_invalid")
+
+
+# Links.
+
+LINK = "https://cdn.example.com/a.png?sig=1"
+
+
+class Links:
+    """Fetches from a dictionary and keeps in another."""
+
+    def __init__(self, behind: dict[str, bytes | Exception]) -> None:
+        self.behind = behind
+        self.store: dict[str, tuple[bytes, str]] = {}
+
+    async def fetch(self, url: str, headers: object) -> bytes:
+        """What is behind `url`."""
+        found = self.behind.get(url, LinkRefused("link_host"))
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    async def kept(self, name: bytes) -> str | None:
+        """The name is the token."""
+        return name.hex() if name.hex() in self.store else None
+
+    async def keep(self, data: bytes, mime: str, name: bytes) -> str:
+        """Keep it."""
+        self.store[name.hex()] = (data, mime)
+        return name.hex()
+
+    def address(self, token: str, headers: object) -> str:
+        """Where it is."""
+        return f"https://ours/{token}"
+
+
+def ask_links(links: Links | None, answer: Any, wire: Any, client: dict[str, Any]) -> tuple[Rooms, Client]:
+    """One request through a runner that follows links."""
+    media = MediaLabels(files(), 1, 1 << 24)
+
+    def made(house: House, exchange: Exchange) -> LabelMedia:
+        return LabelMedia(exchange, media, house.meters, links)  # type: ignore[arg-type]
+
+    stages = (*WAY, Stage("label media", Side.ANSWER, "labels", FailureRule.STOP, media=made))
+    rooms = Rooms([json.dumps(answer).encode()], stages=stages)
+
+    async def whole() -> Client:
+        walked = await rooms.walk(rooms.client(**client), wire)
+        await media.close()
+        return walked
+
+    return rooms, asyncio.run(whole())
+
+
+def test_a_link_gives_way_to_ours_with_a_labelled_file_behind_it() -> None:
+    """The number in the file is that of the record; nobody sees the upstream's address."""
+    links = Links({LINK: PNG})
+    rooms, client = ask_links(links, {"data": [{"url": LINK}]}, OpenAIImages(), IMAGES)
+    [item] = json.loads(client.answer)["data"]
+    data, mime = links.store[item["url"].removeprefix("https://ours/")]
+    [label] = inspect_file(data).labels
+    assert (mime, label.values["ProduceID"]) == ("image/png", rooms.record["id"])
+    assert b"cdn.example.com" not in client.answer
+
+
+def test_a_data_address_in_place_of_a_link_is_labelled_where_it_stands() -> None:
+    """Also where links are refused: nobody has to be asked."""
+    url = "data:image/png;base64," + base64.b64encode(PNG).decode()
+    _, client = ask_links(None, {"data": [{"url": url}]}, OpenAIImages(), IMAGES)
+    made = json.loads(client.answer)["data"][0]["url"]
+    assert made.startswith("data:image/png;base64,")
+    assert inspect_file(base64.b64decode(made.partition(",")[2])).verdict == "generated"
+
+
+@pytest.mark.parametrize(
+    ("links", "status", "code", "reason"),
+    [
+        (None, 501, "unlabelled_media", "link"),
+        (Links({}), 501, "unlabelled_media", "link_host"),
+        (Links({LINK: b"no picture"}), 501, "unlabelled_media", "unsupported"),
+        (Links({LINK: UpstreamFailure("upstream_timeout", 504)}), 504, "upstream_timeout", ""),
+        (Links({LINK: OSError("disk")}), 503, "duty_failed", "broken"),
+    ],
+)
+def test_a_link_that_leads_to_nothing_labelled_does_not_leave(
+    links: Links | None, status: int, code: str, reason: str
+) -> None:
+    """Refused, foreign, no picture, not to be had, a fault of ours: each with its own word."""
+    rooms, client = ask_links(links, {"data": [{"url": LINK}]}, OpenAIImages(), IMAGES)
+    assert (client.status, client.code) == (status, code) and LINK.encode() not in client.answer
+    reasons = [item.get("reason", "") for item in rooms.record.get("decisions", ()) if item["duty"] == "label_media"]
+    assert reasons == ([reason] if reason else [])
+
+
+def test_a_task_that_is_asked_for_again_keeps_one_file() -> None:
+    """Its address may be signed anew each time."""
+    links = Links({LINK: PNG, LINK + "2": PNG})
+    made = []
+    for link in (LINK, LINK + "2"):
+        answer = {"output": {"task_status": "SUCCEEDED", "results": [{"url": link}]}, "request_id": "r"}
+        ask = {"path": "/api/v1/tasks/1", "method": "GET"}
+        _, client = ask_links(links, answer, DashScopeTasks(), ask)
+        made.append(json.loads(client.answer)["output"]["results"][0]["url"])
+    assert made[0] == made[1] and len(links.store) == 1
+
+
+@pytest.mark.parametrize(
+    "part", [{"image": LINK}, {"image": [LINK]}, {"audio": {"url": LINK, "data": "", "id": "a", "expires_at": 1}}]
+)
+def test_links_of_dashscope_are_found_where_they_stand(part: dict[str, Any]) -> None:
+    """A text, a list, or an object that tells of the file."""
+    data = wav() if "audio" in part else PNG
+    message = {"role": "assistant", "content": [part, {"text": "words"}]}
+    answer = {"output": {"choices": [{"message": message, "finish_reason": "stop"}]}, "request_id": "r"}
+    body = b'{"model":"m","input":{"messages":[{"role":"user","content":[{"text":"a cat"}]}]}}'
+    ask = {"path": MULTIMODAL_PATH, "body": body}
+    _, client = ask_links(Links({LINK: data}), answer, DashScopeGeneration(), ask)
+    said = json.dumps(json.loads(client.answer)["output"])
+    assert client.status == 200 and "https://ours/" in said and LINK not in said
+
+
+# Files inside texts.
+
+
+def chat_stream(text: str, size: int) -> bytes:
+    """A chat stream that says `text` in pieces."""
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    choices: list[dict[str, Any]] = [{"index": 0, "delta": {"content": piece}} for piece in pieces]
+    choices.append({"index": 0, "delta": {}, "finish_reason": "stop"})
+    chunks = [{"id": "c", "object": "chat.completion.chunk", "choices": [choice]} for choice in choices]
+    return b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks) + b"data: [DONE]\n\n"
+
+
+def said_in(answer: bytes) -> str:
+    """The text of a chat stream."""
+    lines = [line[6:] for line in answer.decode().splitlines() if line.startswith("data: {")]
+    deltas = [choice["delta"] for line in lines for choice in json.loads(line)["choices"]]
+    return "".join(delta.get("content") or "" for delta in deltas)
+
+
+def ask_text(text: str, size: int = 0, max_bytes: int = 1 << 24, tail: bytes = b"") -> tuple[Rooms, Client]:
+    """A chat answer that says `text`, streamed in pieces of `size` characters or plain."""
+    media = MediaLabels(files(), 1, max_bytes)
+    stages = house_stage(media)
+    if size:
+        stream = chat_stream(text, size) if not tail else chat_stream(text, size).partition(b"data: [DONE]")[0]
+        rooms = Rooms([stream], stages=stages, content_type="text/event-stream")
+        body = b'{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}'
+    else:
+        rooms = Rooms([completion(text)], stages=stages)
+        body = b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'
+
+    async def whole() -> Client:
+        walked = await rooms.walk(rooms.client(body=body))
+        await media.close()
+        return walked
+
+    return rooms, asyncio.run(whole())
+
+
+SHOWN = "Look: ![a cat](data:image/png;base64,{}) done."
+
+
+@pytest.mark.parametrize("size", [0, 7, 100, 100_000])
+def test_a_picture_inside_a_text_is_labelled_streamed_or_not(size: int) -> None:
+    """The words around it are as they were, and no character of the bare picture left."""
+    bare = base64.b64encode(PNG).decode()
+    rooms, client = ask_text(SHOWN.format(bare), size)
+    said = said_in(client.answer) if size else json.loads(client.answer)["choices"][0]["message"]["content"]
+    before, _, rest = said.partition("base64,")
+    payload, _, after = rest.partition(")")
+    assert before.endswith("Look: ![a cat](data:image/png;") and after.startswith(" done.")
+    [label] = inspect_file(base64.b64decode(payload)).labels
+    assert label.values["ProduceID"] == rooms.record["id"] if not size else label.values["ProduceID"]
+    assert {"duty": "label_media", "verdict": "pass", "action": "label", "reason": "data_url"} in rooms.record[
+        "decisions"
+    ]
+
+
+@pytest.mark.parametrize("size", [0, 60])
+def test_what_tells_of_the_bare_picture_does_not_leave(size: int) -> None:
+    """Token by token, log probabilities would spell it."""
+    bare = base64.b64encode(PNG).decode()
+    tokens = {"content": [{"token": bare[:40], "logprob": -1.0, "top_logprobs": []}]}
+    piece = {"index": 0, "delta": {"content": SHOWN.format(bare)}, "logprobs": tokens}
+    if size:
+        reads = b"data: " + json.dumps({"id": "c", "choices": [piece]}).encode() + b"\n\n" + chat_stream("end", 9)
+        options: dict[str, Any] = {"content_type": "text/event-stream"}
+    else:
+        message = {"role": "assistant", "content": SHOWN.format(bare)}
+        choice = {"index": 0, "message": message, "logprobs": tokens, "finish_reason": "stop"}
+        reads, options = json.dumps({"id": "c", "object": "chat.completion", "choices": [choice]}).encode(), {}
+    media = MediaLabels(files(), 1, 1 << 24)
+    rooms = Rooms([reads], stages=house_stage(media), **options)
+    body = json.dumps({"model": "m", "stream": bool(size), "messages": [{"role": "user", "content": "hi"}]}).encode()
+
+    async def whole() -> Client:
+        walked = await rooms.walk(rooms.client(body=body))
+        await media.close()
+        return walked
+
+    client = asyncio.run(whole())
+    assert client.status == 200 and b'"token"' not in client.answer
+    assert b"AI" in client.answer and b"done." in client.answer
+
+
+def test_a_picture_too_small_for_words_gets_the_hidden_label_alone() -> None:
+    """The text around it shows the label that people see."""
+    dot = base64.b64encode(encoded(picture(8, 8), "PNG")).decode()
+    _, client = ask_text(SHOWN.format(dot))
+    said = json.loads(client.answer)["choices"][0]["message"]["content"]
+    assert inspect_file(base64.b64decode(said.partition("base64,")[2].partition(")")[0])).verdict == "generated"
+
+
+@pytest.mark.parametrize("size", [0, 9])
+def test_what_cannot_be_labelled_is_taken_out_of_the_text(size: int) -> None:
+    """A model that makes up base64 has said nothing that anyone can see; the rest of its words leave."""
+    rooms, client = ask_text(SHOWN.format("AAAAAAAAAAAA"), size)
+    said = said_in(client.answer) if size else json.loads(client.answer)["choices"][0]["message"]["content"]
+    assert "![a cat](data:image/png;base64,) done." in said
+    assert {
+        "duty": "label_media", "verdict": "block", "action": "modify", "reason": "data_url", "role": "answer",
+    } in rooms.record["decisions"]  # fmt: skip
+
+
+@pytest.mark.parametrize("head", ["data:;base64,", "data:application/octet-stream;base64,", "data:font/woff2;base64,"])
+def test_a_picture_under_another_type_is_a_picture(head: str) -> None:
+    """Browsers show it; the bytes decide."""
+    _, client = ask_text(f"<img src='{head}{base64.b64encode(PNG).decode()}'>")
+    said = json.loads(client.answer)["choices"][0]["message"]["content"]
+    assert inspect_file(base64.b64decode(said.partition("base64,")[2].partition("'")[0])).verdict == "generated"
+
+
+@pytest.mark.parametrize("payload", ["SGVsbG8=", "d09GMgABAAAAAA==", "%%%", "A"])
+def test_what_is_neither_called_a_medium_nor_one_stays_as_it_is(payload: str) -> None:
+    """Fonts and texts in the code that a model writes."""
+    text = f"url(data:font/woff2;base64,{payload}) and data:text/plain;base64,{payload} end"
+    rooms, client = ask_text(text)
+    assert text in json.loads(client.answer)["choices"][0]["message"]["content"]
+    assert all(item.get("reason") != "data_url" for item in rooms.record["decisions"])
+
+
+@pytest.mark.parametrize("size", [0, 50])
+def test_a_file_in_a_text_beyond_the_limit_stops_the_answer(size: int) -> None:
+    """A client is told so in the wire's words; nothing of the file left."""
+    rooms, client = ask_text(SHOWN.format("B" * 3_000), size, max_bytes=1_500)
+    assert b"unlabelled_media" in client.answer and b"BBBB" not in client.answer
+    assert rooms.record["outcome"] == Outcome.UPSTREAM_FAILED.value
+
+
+def test_a_stream_that_breaks_off_inside_a_picture_lets_nothing_of_it_out() -> None:
+    """What was said before it stays said."""
+    _, client = ask_text("Look: data:image/png;base64," + "iVBO" * 40, 25, tail=b"cut")
+    assert "iVBO" not in said_in(client.answer) and "Look" in said_in(client.answer)

@@ -13,7 +13,7 @@ from itertools import pairwise
 import pytest
 
 from labeling.errors import DamagedFile, LabelError, UnsupportedFormat
-from labeling.explicit.audio import AudioLabel, label_audio, rhythm
+from labeling.explicit.audio import AudioLabel, label_audio, label_samples, rhythm
 from labeling.sniff import FileFormat, sniff
 
 Pcm = Callable[..., bytes]
@@ -105,6 +105,24 @@ def test_a_spoken_clip_is_played_at_the_rate_of_the_file(pcm: Pcm) -> None:
 
     assert (labelled.kind, labelled.label_s) == ("voice", 1.0)
     assert crossings == pytest.approx(400, abs=2)
+
+
+@pytest.mark.parametrize("with_clip", [False, True])
+def test_bare_samples_begin_as_a_file_of_the_same_rate_does(with_clip: bool) -> None:
+    """Rhythm or clip, and the silence behind it: 16 bits, little-endian, one channel."""
+
+    def file(rate_hz: int, frames: bytes) -> bytes:
+        made = io.BytesIO()
+        with wave.open(made, "wb") as sound:
+            sound.setparams((1, 2, rate_hz, 0, "NONE", "NONE"))
+            sound.writeframes(frames)
+        return made.getvalue()
+
+    label = AudioLabel(clip=file(8_000, b"\x10\x20" * 400) if with_clip else None)
+    sound = b"\x01\x02" * 50
+    labelled = label_audio(file(24_000, sound), FileFormat.WAV, label).data
+    with wave.open(io.BytesIO(labelled)) as read:
+        assert read.readframes(read.getnframes()) == label_samples(label, 24_000) + sound
 
 
 def test_the_standard_library_reads_the_result(pcm: Pcm) -> None:

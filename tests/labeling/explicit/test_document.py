@@ -107,7 +107,8 @@ def test_a_drawing_gets_its_label_as_outlines_in_the_corner(root: str, box: tupl
 
     assert x + float(plate.get("width", 0)) == pytest.approx(box[0] + box[2], abs=0.01)
     assert y + float(plate.get("height", 0)) == pytest.approx(box[1] + box[3], abs=0.01)
-    assert scale * 85 >= 0.05 * min(box[2:])
+    points = [float(number) for number in re.findall(r"[ML][\d.-]+ ([\d.-]+)", path.get("d", ""))]
+    assert scale * (max(points) - min(points) + 9) >= 0.05 * min(box[2:])
     assert once.startswith(drawing[: -len("</svg>")])
     assert label_document(once, FileFormat.SVG, "AI生成", IMAGE) == once
 
@@ -142,14 +143,26 @@ def test_plain_text_begins_with_the_words() -> None:
     assert label_document("正文".encode(), FileFormat.TEXT, WORDS).decode() == f"{WORDS}\n\n正文"
 
 
-@pytest.mark.parametrize("kind", [FileFormat.PDF, FileFormat.DOCX, FileFormat.MP4])
+@pytest.mark.parametrize("kind", [FileFormat.MP4, FileFormat.WAV])
 def test_other_formats_are_refused(kind: FileFormat) -> None:
-    """Their pages are not text."""
+    """They are no documents."""
     with pytest.raises(UnsupportedFormat, match="before it is made"):
         label_document(b"", kind, WORDS)
 
 
-def test_a_drawing_needs_an_image_label() -> None:
+@pytest.mark.parametrize("kind", [FileFormat.SVG, FileFormat.PDF, FileFormat.PPTX])
+def test_a_drawn_label_needs_an_image_label(kind: FileFormat) -> None:
     """Height and corner come from the policy."""
     with pytest.raises(UnsupportedFormat, match="needs an image label"):
-        label_document(b"<svg></svg>", FileFormat.SVG, "AI生成")
+        label_document(b"<svg></svg>", kind, "AI生成")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [FileFormat.PDF, FileFormat.PPTX, FileFormat.DOCX, FileFormat.XLSX, FileFormat.EPUB],
+)
+def test_a_broken_document_is_named_as_one(kind: FileFormat) -> None:
+    """Whatever the parser tripped over, a reader of the error knows what to do."""
+    for data in (b"\xff\xfe\xfd%PDF-1.4 startxref 9", b"PK\x05\x06" + bytes(18), b"\xff" * 40):
+        with pytest.raises(DamagedFile):
+            label_document(data, kind, "AI生成", IMAGE)
