@@ -30,7 +30,7 @@ class WriterChain:
         ``partial``: other writers may have begun before it too, so their first number is taken as it is.
         """
         self._report = report
-        self._partial = partial
+        self.is_partial = partial
         self.next: dict[bytes, int] = {name.encode(): number for name, number in (start or {}).items()}
         self.ended: set[bytes] = set()
 
@@ -41,7 +41,7 @@ class WriterChain:
             self._report(f"leaf {index} does not end in a writer and its number", index)
             return
         writer, number = found
-        expected = self.next.get(writer, number if self._partial else 0)
+        expected = self.next.get(writer, number if self.is_partial else 0)
         if number != expected:
             name = writer.decode("ascii", "replace")
             self._report(f"leaf {index}: writer {name} has number {number}; expected {expected}", index)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an operator or an auditor asks of a log, as plain functions over its home; each gives JSON-able data.
+"""What an operator or an auditor asks of a log, as plain functions over its place; each gives JSON-able data.
 
 The command line and the operator's API are thin skins over these. A function that writes a record opens the log as a
-writer of its own, beside the gateway that runs; it raises what the package raises, always an AuditError.
+writer of its own, beside the gateway that runs; it raises what the package raises, always an AuditError. ``at`` is a
+`Place`, or the plain folder of a log on one machine.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,17 +17,16 @@ from audit_log.erasure import erasure_report, request_erasure, run_queue
 from audit_log.errors import LogUnavailable, VerificationError
 from audit_log.export import Bodies, ExportSource, Selection, export_bundle
 from audit_log.holds import Approval, HoldScope, all_holds, propose_hold, step_hold
-from audit_log.keys import load_log_key, load_master_key, read_vkeys
-from audit_log.log import AuditLog, open_reader
-from audit_log.note import Signer
+from audit_log.keys import read_vkeys
+from audit_log.place import Place, place_of
 from audit_log.prune import Upto, expire_bodies, overdue, plan_prune, sweep
 from audit_log.prune import prune as prune_log
-from audit_log.publish import TileFolder
 from audit_log.receipt import open_receipt
+from audit_log.reconcile import read_bill, reconcile
 from audit_log.record import new_record_id
 from audit_log.retention import Retention
-from audit_log.rotation import rotate_key
-from audit_log.sqlite import SqliteStore
+from audit_log.rotation import rotate_key, rotate_master_key
+from audit_log.search import LogReader
 from audit_log.trust import TrustPolicy, parse_policy
 from audit_log.witness import Post, WitnessAddress, ask_witness, keep_witnessed
 from audit_log.writer import Entry
@@ -36,27 +35,22 @@ Progress = Callable[[int, int], None]
 
 
 @contextmanager
-def export_source(home: Path) -> Iterator[ExportSource]:
-    """A log's home, opened to export from it."""
-    store = SqliteStore(home / "audit.db", home / "audit.lock")
-    try:
-        signer = Signer(store.meta().origin, load_log_key(home / "log.key"))
-        master_key = load_master_key(home / "body.key") if (home / "body.key").exists() else None
-        yield ExportSource(store, TileFolder(home / "tiles"), signer, read_vkeys(home), master_key)
-    finally:
-        store.close()
+def export_source(at: Place | Path) -> Iterator[ExportSource]:
+    """A log, opened to export from it."""
+    place = place_of(at)
+    with place.reading() as (store, tiles):
+        has_key = place.read_master_key is not None or (place.home / "body.key").exists()
+        master_key = place.master_key() if has_key else None
+        yield ExportSource(store, tiles, place.signer(store), read_vkeys(place.home), master_key)
 
 
-def prove(home: Path, record_id: str) -> dict[str, object]:
+def prove(at: Place | Path, record_id: str) -> dict[str, object]:
     """A record with its proof: ``index``, ``record`` (the leaf), ``proof`` (a tlog-proof file; None while pending).
 
     Raises VerificationError where there is no such record.
     """
-    reader, store = open_reader(home)
-    try:
+    with place_of(at).reader() as reader:
         found = reader.get(record_id)
-    finally:
-        store.close()
     if found is None:
         raise VerificationError("there is no record with this id in the log")
     return {
@@ -67,7 +61,7 @@ def prove(home: Path, record_id: str) -> dict[str, object]:
 
 
 def export(
-    home: Path,
+    at: Place | Path,
     out: Path,
     selection: Selection | None = None,
     *,
@@ -87,12 +81,12 @@ def export(
     trust: TrustPolicy | None = parse_policy(policy.read_bytes()) if policy is not None else None
     kept = [path.read_bytes() for path in older]
     if bodies != "none":
-        with writing(home, clock) as log:
+        with place_of(at).writing(clock) as log:
             fields = {"event": "export", "by": by or "(unnamed)", "bodies": bodies, "filters": selection.filters()}
             log.append_blocking(Entry({"id": new_record_id(), "type": "access", **fields}))
-    latest = home / "witnessed" / "latest"
+    latest = place_of(at).home / "witnessed" / "latest"
     witnessed = latest.read_bytes() if trust is not None and trust.quorum is not None and latest.exists() else None
-    with export_source(home) as source:
+    with export_source(at) as source:
         result = export_bundle(
             source,
             out,
@@ -108,45 +102,33 @@ def export(
     return result.as_json()
 
 
-def redeem(home: Path, receipt: str) -> dict[str, object]:
+def redeem(at: Place | Path, receipt: str) -> dict[str, object]:
     """What ``prove`` gives for the record that a client's receipt is for.
 
     Raises VerificationError where the receipt is not this log's, or the log does not hold what it promised.
     """
-    promised = open_receipt(receipt, read_vkeys(home)[-1].name, read_vkeys(home))
-    found = prove(home, promised.record_id)
+    vkeys = read_vkeys(place_of(at).home)
+    promised = open_receipt(receipt, vkeys[-1].name, vkeys)
+    found = prove(at, promised.record_id)
     if found["index"] != promised.index:
         raise VerificationError("the log holds this record under another index than the receipt promised")
     return found
 
 
 def census(
-    home: Path,
+    at: Place | Path,
     *,
     census_every_s: float | None = HOUR_S,
     clock: Callable[[], float] = time.time,
     progress: Progress | None = None,
 ) -> dict[str, object]:
     """The gap report: numbers without a record, writers that were killed, counts that do not agree."""
-    _, store = open_reader(home)
-    try:
+    with place_of(at).reading() as (store, _):
         return gap_report(store, now=clock(), census_every_s=census_every_s, progress=progress)
-    finally:
-        store.close()
-
-
-@contextmanager
-def writing(home: Path, clock: Callable[[], float] = time.time) -> Iterator[AuditLog]:
-    """The log, opened as a writer of its own; closing it publishes a checkpoint that covers what was written."""
-    log = AuditLog.open(home, writer=f"desk-{os.getpid()}", clock=clock)
-    try:
-        yield log
-    finally:
-        log.close()
 
 
 def prune(
-    home: Path,
+    at: Place | Path,
     retention: Retention,
     *,
     by: str,
@@ -160,14 +142,13 @@ def prune(
     A dry run tells what would happen and what is overdue, and changes nothing.
     """
     if dry_run:
-        reader, store = open_reader(home)
-        try:
-            plan = plan_prune(store, retention, clock(), reader.checkpoint().size, upto)
+        place = place_of(at)
+        with place.reading() as (store, tiles):
+            published = LogReader(store, tiles, place.signer(store).verifier, None).checkpoint().size
+            plan = plan_prune(store, retention, clock(), published, upto)
             late = overdue(store, retention, clock())
-        finally:
-            store.close()
         return {"dry_run": True, **plan.as_json(), "overdue": late}
-    with writing(home, clock) as log:
+    with place_of(at).writing(clock) as log:
         plan = prune_log(log, retention, by=by, clock=clock, upto=upto)
         expired = expire_bodies(log, retention, by=by, now=clock())
         swept = sweep(log.store, log.folder, now=clock(), grace_s=grace_s)
@@ -175,17 +156,14 @@ def prune(
     return {"dry_run": False, **plan.as_json(), "bodies_expired": expired, "deleted": swept, "overdue": late}
 
 
-def holds(home: Path) -> dict[str, object]:
+def holds(at: Place | Path) -> dict[str, object]:
     """All legal holds, lifted ones too."""
-    _, store = open_reader(home)
-    try:
+    with place_of(at).reading() as (store, _):
         return {"holds": [hold.as_json() for hold in all_holds(store)]}
-    finally:
-        store.close()
 
 
 def hold_place(
-    home: Path,
+    at: Place | Path,
     scope: HoldScope,
     *,
     reason: str,
@@ -194,20 +172,20 @@ def hold_place(
     clock: Callable[[], float] = time.time,
 ) -> dict[str, object]:
     """Place a hold by one person; it protects at once, and waits for ``hold_step`` ``approve`` by a second one."""
-    with writing(home, clock) as log:
+    with place_of(at).writing(clock) as log:
         return propose_hold(log, scope, reason, Approval(by, role)).as_json()
 
 
 def hold_step(
-    home: Path, hold_id: str, event: str, *, by: str, role: str, clock: Callable[[], float] = time.time
+    at: Place | Path, hold_id: str, event: str, *, by: str, role: str, clock: Callable[[], float] = time.time
 ) -> dict[str, object]:
     """``approve``, ``lift`` or ``keep`` a hold; see `holds`."""
-    with writing(home, clock) as log:
+    with place_of(at).writing(clock) as log:
         return step_hold(log, hold_id, event, Approval(by, role)).as_json()
 
 
 def erase(
-    home: Path,
+    at: Place | Path,
     tenant: str | None,
     subject: str,
     retention: Retention,
@@ -217,40 +195,62 @@ def erase(
     clock: Callable[[], float] = time.time,
 ) -> dict[str, object]:
     """Take a request to erase a subject and do what may be done now."""
-    with writing(home, clock) as log:
+    with place_of(at).writing(clock) as log:
         return request_erasure(log, tenant, subject, basis=basis, by=by, retention=retention, now=clock())
 
 
 def erase_queue(
-    home: Path, retention: Retention, *, by: str, clock: Callable[[], float] = time.time
+    at: Place | Path, retention: Retention, *, by: str, clock: Callable[[], float] = time.time
 ) -> dict[str, object]:
     """Look at all open requests to erase again, and do what may be done now."""
-    with writing(home, clock) as log:
+    with place_of(at).writing(clock) as log:
         return {"requests": run_queue(log, by=by, retention=retention, now=clock())}
 
 
-def erasures(home: Path, *, deadline_days: float, clock: Callable[[], float] = time.time) -> dict[str, object]:
+def erasures(at: Place | Path, *, deadline_days: float, clock: Callable[[], float] = time.time) -> dict[str, object]:
     """What was asked to be erased and what came of it; ``deadline_days`` is the policy's."""
-    _, store = open_reader(home)
-    try:
+    with place_of(at).reading() as (store, _):
         return erasure_report(store, now=clock(), deadline_days=deadline_days)
-    finally:
-        store.close()
 
 
-def rotate(home: Path, *, by: str, clock: Callable[[], float] = time.time) -> dict[str, str]:
+def rotate(at: Place | Path, *, by: str, clock: Callable[[], float] = time.time) -> dict[str, str]:
     """Let a new key sign the log; all its processes must be stopped."""
-    return rotate_key(home, by=by, clock=clock)
+    return rotate_key(place_of(at), by=by, clock=clock)
 
 
-def witness(home: Path, witnesses: Sequence[WitnessAddress], post: Post) -> dict[str, object]:
+def rotate_master(
+    at: Place | Path,
+    *,
+    by: str,
+    read_new: Callable[[], bytes] | None = None,
+    clock: Callable[[], float] = time.time,
+) -> dict[str, object]:
+    """Wrap all subject keys anew; all processes must be stopped. See `rotation`."""
+    return rotate_master_key(place_of(at), by=by, read_new=read_new, clock=clock)
+
+
+def reconciliation(
+    at: Place | Path,
+    bill: Path,
+    *,
+    since: float | None = None,
+    until: float | None = None,
+    tolerance_s: float = 300.0,
+    most: int = 1000,
+) -> dict[str, object]:
+    """Compare the log with an upstream's bill, a CSV file; see `reconcile`."""
+    with place_of(at).reading() as (store, _), bill.open(encoding="utf-8-sig", newline="") as lines:
+        return reconcile(store, read_bill(lines), since=since, until=until, tolerance_s=tolerance_s, most=most)
+
+
+def witness(at: Place | Path, witnesses: Sequence[WitnessAddress], post: Post) -> dict[str, object]:
     """Ask witnesses to cosign the published checkpoint, and keep it with their cosignatures.
 
     A witness that does not answer is named under ``failed`` and harms nobody; one that saw another history raises
     LogRefused.
     """
     failed: dict[str, str] = {}
-    with export_source(home) as source:
+    with export_source(at) as source:
         published = source.folder.published()
         if published is None:
             raise VerificationError("the published checkpoint file is missing; restore the tiles folder")
@@ -264,5 +264,5 @@ def witness(home: Path, witnesses: Sequence[WitnessAddress], post: Post) -> dict
             note += cosigned[len(published) :]
     size = open_checkpoint(note, source.verifiers[-1].name, source.verifiers).size
     if len(failed) < len(witnesses):
-        keep_witnessed(home, note)
+        keep_witnessed(place_of(at).home, note)
     return {"size": size, "asked": len(witnesses), "failed": failed, "checkpoint": note.decode()}

@@ -106,6 +106,16 @@ class Leadership(Protocol):
     def resign(self) -> None: ...
 
 
+class Claims(Protocol):
+    """Which writers live, on whichever machine: what a claim is for ends with the process that made it."""
+
+    def claim(self, writer: str) -> None:
+        """Say that this process is the writer, for as long as it lives."""
+        ...
+
+    def is_claimed(self, writer: str) -> bool: ...
+
+
 class LogStore(Protocol):
     """One log's leaves and what lies beside them. Methods may block on the disk; none may be called on an event loop.
 
@@ -203,6 +213,14 @@ class LogStore(Protocol):
 
     def key_exists(self, key_id: str) -> bool:
         """Whether a subject key with this id is stored."""
+        ...
+
+    def wrapped_keys(self, after: str, limit: int) -> list[tuple[str, bytes]]:
+        """(id, wrapped form) of subject keys with an id above ``after``, by id."""
+        ...
+
+    def replace_wrapped(self, keys: Sequence[tuple[str, bytes]]) -> None:
+        """Give subject keys another wrapped form, all or none, durable on return; one that is gone stays gone."""
         ...
 
     def key_epoch(self) -> int:

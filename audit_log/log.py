@@ -30,7 +30,7 @@ from audit_log import sqlite
 from audit_log.checkpoint import Checkpoint, sign_checkpoint
 from audit_log.cosignature import CosignatureSigner
 from audit_log.errors import AuditError, LogRefused, LogUnavailable, VerificationError
-from audit_log.interfaces import Leadership, LogStore, Meta, Tiles
+from audit_log.interfaces import Claims, Leadership, LogStore, Meta, Tiles
 from audit_log.keys import (
     create_log_key,
     create_master_key,
@@ -119,16 +119,20 @@ class AuditLog:
         store: LogStore | None = None,
         folder: Tiles | None = None,
         leadership: Leadership | None = None,
+        claims: Claims | None = None,
+        master_key: bytes | None = None,
     ) -> "AuditLog":
         """Open an existing log and append this process's ``boot`` record, with the fields ``boot`` added to it.
 
-        ``writer`` names the process (``gw-3``); a boot id is added. ``store``, ``folder`` and ``leadership`` say where
-        the log lies, where that is not the home (see `shared`); the home has the keys. Blocks until the boot record is
-        durable. Raises LogNotInitialised, LogRefused or LogUnavailable.
+        ``writer`` names the process (``gw-3``); a boot id is added. ``store``, ``folder``, ``leadership`` and
+        ``claims`` say where the log lies, where that is not the home (see `place`); the home has the keys, and
+        ``body.key`` where no ``master_key`` is given. Blocks until the boot record is durable. Raises
+        LogNotInitialised, LogRefused or LogUnavailable.
         """
         home = Path(home)
         signer_key = load_log_key(home / "log.key")
-        master_key = load_master_key(home / "body.key")
+        if master_key is None:
+            master_key = load_master_key(home / "body.key")
         opened = store or sqlite.SqliteStore(home / "audit.db", home / "audit.lock")
         try:
             signer = Signer(opened.meta().origin, signer_key)
@@ -142,6 +146,9 @@ class AuditLog:
             opened.close()
             raise
         try:
+            if claims is not None:
+                claims.claim(name)
+                log._claims = claims
             log.append_blocking(Entry({**(boot or {}), "id": new_record_id(), "type": "boot"}))
             if unrecorded := opened.unrecorded_erasures():
                 log._record_erasure(unrecorded, {})
@@ -176,6 +183,7 @@ class AuditLog:
         self._closed = False
         self._problem: str | None = None
         self._also: tuple[NoteSigner, ...] = ()
+        self._claims: Claims | None = None
         self._publisher: Publisher | None = None
         self._publisher_thread: threading.Thread | None = None
         self._publisher_stop = threading.Event()
@@ -201,7 +209,7 @@ class AuditLog:
         future: asyncio.Future[int] = loop.create_future()
         self._writer.submit(tuple(entries), future, loop)
         first = await future
-        return list(range(first, first + len(entries)))
+        return list(range(first, first + len(entries))) if first >= 0 else [first] * len(entries)
 
     def append_blocking(self, entry: Entry, timeout_s: float | None = None) -> int:
         """``append`` for threads that run no event loop. Raises TimeoutError, after which the record may yet appear."""
@@ -269,6 +277,13 @@ class AuditLog:
         """A signed receipt for a record that ``append`` gave this index to. Asks memory alone; some 50 microseconds."""
         return sign_receipt(index, record_id, self._clock(), self._signer)
 
+    def is_alive(self, writer: str) -> bool:
+        """Whether the process with this writer's name lives, on whichever machine. Blocks on the server.
+
+        A log on one machine keeps no claims: whoever asks there is told that all live.
+        """
+        return self._claims is None or self._claims.is_claimed(writer)
+
     @property
     def store(self) -> LogStore:
         """Where the log lies, for what works on the log as a whole: holds, retention, export."""
@@ -278,6 +293,11 @@ class AuditLog:
     def folder(self) -> Tiles:
         """The log's tiles."""
         return self._folder
+
+    @property
+    def is_publisher(self) -> bool:
+        """Whether this process signs the checkpoints now. Asks memory alone."""
+        return self._publisher is not None and self._publisher.is_leader
 
     @property
     def problem(self) -> str | None:
@@ -297,7 +317,7 @@ class AuditLog:
             next_index=self._store.next_index(),
             published_size=published_size,
             published_at=published_at,
-            is_publisher=self._publisher is not None and self._publisher.is_leader,
+            is_publisher=self.is_publisher,
             problem=self._problem,
         )
 

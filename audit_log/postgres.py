@@ -129,6 +129,8 @@ class PostgresStore:
         self._closed = False
         self._writer: Connection = None
         self._leader: Connection = None
+        self._claimer: Connection = None
+        self._claimed = ""
         self._idle: list[Connection] = []
         self._loop = asyncio.new_event_loop()
         self._write_turn = asyncio.Lock()
@@ -306,6 +308,16 @@ class PostgresStore:
     def key_exists(self, key_id: str) -> bool:
         return bool(self._fetch("SELECT 1 FROM subject_keys WHERE key = $1", key_id))
 
+    def wrapped_keys(self, after: str, limit: int) -> list[tuple[str, bytes]]:
+        sql = f"SELECT key, wrapped FROM subject_keys WHERE key > $1 ORDER BY key LIMIT {int(limit)}"
+        return [(row[0], bytes(row[1])) for row in self._fetch(sql, after)]
+
+    def replace_wrapped(self, keys: Sequence[tuple[str, bytes]]) -> None:
+        async def replace(db: Connection) -> None:
+            await db.executemany("UPDATE subject_keys SET wrapped = $2 WHERE key = $1", list(keys))
+
+        self._write(replace)
+
     def key_epoch(self) -> int:
         return int(self._one("key_epoch"))
 
@@ -366,8 +378,10 @@ class PostgresStore:
         self._execute("UPDATE erased_keys SET recorded = true WHERE key = ANY($1)", list(key_ids))
 
     def tidy(self) -> None:
-        """Nothing to do here: the server's autovacuum keeps house. Freed pages keep old bytes until it reuses them;
-        the server's own backups and disk must be kept accordingly."""
+        """Claim anew what an outage ended. The server's autovacuum does the rest: freed pages keep old bytes until it
+        reuses them, and the server's own backups and disk must be kept accordingly."""
+        if self._claimed and (self._claimer is None or self._claimer.is_closed()):
+            self.claim(self._claimed)
 
     def fetch_tile(self, path: str) -> bytes | None:
         """A tile or the published checkpoint by its path; None where there is none."""
@@ -426,12 +440,35 @@ class PostgresStore:
         if not self._closed:
             self._wait(leave())
 
+    def claim(self, writer: str) -> None:
+        """Hold a lock in the writer's name while this process lives; ``tidy`` takes it again after an outage."""
+        self._claimed = writer
+
+        async def take() -> None:
+            if self._claimer is not None:
+                await _discard(self._claimer)
+                self._claimer = None
+            db = await self._connect()
+            try:
+                await db.execute("SELECT pg_advisory_lock(hashtextextended($1, 1))", f"{self._schema} {writer}")
+            except BaseException:
+                await _discard(db)
+                raise
+            self._claimer = db
+
+        self._wait(take())
+
+    def is_claimed(self, writer: str) -> bool:
+        # Outside of a transaction this lock ends with the statement.
+        free = self._fetch("SELECT pg_try_advisory_xact_lock(hashtextextended($1, 1))", f"{self._schema} {writer}")
+        return not free[0][0]
+
     def close(self) -> None:
         if self._closed:
             return
 
         async def end() -> None:
-            for db in (self._writer, self._leader, *self._idle):
+            for db in (self._writer, self._leader, self._claimer, *self._idle):
                 if db is not None:
                     await _discard(db)
 

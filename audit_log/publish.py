@@ -25,7 +25,7 @@ from audit_log.interfaces import Leadership, LogStore, Tiles
 from audit_log.merkle import leaf_hash
 from audit_log.note import NoteSigner, Signer, Verifier
 from audit_log.sqlite import fsync_folder
-from audit_log.tiles import WIDTH, Edge, TileId, TileTree
+from audit_log.tiles import WIDTH, Edge, TileId, TileTree, pack_bundle, read_tile_file
 
 HEARTBEAT_S = 10.0
 _LEAVES_A_STEP = 50_000
@@ -44,9 +44,7 @@ class TileFolder:
         process is out of file descriptors, for one: that passes, and must not stop the log for good.
         """
         try:
-            return (self.root / path).read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+            return read_tile_file(self.root, path)
         except OSError as error:
             raise LogUnavailable(f"{path} cannot be read: {error.strerror}") from error
 
@@ -64,7 +62,10 @@ class TileFolder:
         Raises LogRefused where other bytes have its name; LogUnavailable or OSError where it cannot be written now.
         """
         there = self.fetch(tile.path)
-        if there is None:
+        if there is None and tile.level is None and tile.width == WIDTH:
+            # The leaves lie in the database as well: packed, they cost a fraction of their size a second time.
+            self._write(f"{tile.path}.gz", pack_bundle(data))
+        elif there is None:
             self._write(tile.path, data)
         elif there != data:
             raise LogRefused(
@@ -89,14 +90,15 @@ class TileFolder:
         for level in (None, 0, 1):
             for number in range(minimum >> (8 * ((level or 0) + 1))):
                 tile = TileId(level, number)
-                file = self.root / tile.path
-                try:
-                    bytes_ = file.stat().st_size
-                    file.unlink()
-                except FileNotFoundError:
-                    continue
-                self.drop_partials(tile)
-                files, size = files + 1, size + bytes_
+                for name in (tile.path, f"{tile.path}.gz"):
+                    file = self.root / name
+                    try:
+                        bytes_ = file.stat().st_size
+                        file.unlink()
+                    except FileNotFoundError:
+                        continue
+                    self.drop_partials(tile)
+                    files, size = files + 1, size + bytes_
         return files, size
 
     def _write(self, path: str, data: bytes) -> None:

@@ -11,6 +11,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +20,16 @@ import asyncpg  # type: ignore[import-untyped]
 from audit_log.checkpoint import Checkpoint, sign_checkpoint
 from audit_log.errors import LogRefused, LogUnavailable, VerificationError
 from audit_log.interfaces import LogStore, Meta
-from audit_log.keys import load_log_key, load_master_key
+from audit_log.keys import load_log_key
 from audit_log.log import AuditLog, create_keys
 from audit_log.merkle import EMPTY_ROOT
 from audit_log.note import Signer, Verifier, check_key_name
+from audit_log.place import DEFAULT_SCHEMA
 from audit_log.postgres import PostgresStore, PostgresTiles, check_schema_name, create_postgres
 from audit_log.record import new_record_id
-from audit_log.search import LogReader
 from audit_log.spool import SpoolingStore
 from audit_log.verify import Progress, VerifyReport, verify_rows
 
-DEFAULT_SCHEMA = "dutybound_audit"
 _PAGE = 4096
 
 
@@ -41,10 +41,12 @@ def create_shared_log(
     origin: str,
     clock: Callable[[], float] = time.time,
     random: Callable[[int], bytes] = os.urandom,
+    with_own_keys: bool = False,
 ) -> str:
     """Create an empty log in a database and its keys in ``home``; gives its verifier key (vkey).
 
-    The keys are then brought to the homes of the other machines. Raises LogRefused or LogUnavailable.
+    The keys are then brought to the homes of the other machines. ``with_own_keys``: the home has its keys already.
+    Raises LogRefused or LogUnavailable.
     """
     home = Path(home)
     try:
@@ -53,9 +55,17 @@ def create_shared_log(
         raise LogRefused(f"the origin cannot name a log: {error}") from None
     check_schema_name(schema)
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    signer = create_keys(home, origin, random)
+    signer = Signer(origin, load_log_key(home / "log.key")) if with_own_keys else create_keys(home, origin, random)
     head = sign_checkpoint(Checkpoint(origin, 0, EMPTY_ROOT), [signer])
-    create_postgres(dsn, schema, Meta(origin, signer.verifier.vkey, clock()), head)
+    try:
+        create_postgres(dsn, schema, Meta(origin, signer.verifier.vkey, clock()), head)
+    except BaseException:
+        if not with_own_keys:
+            for name in ("log.key", "log.vkey", "body.key"):
+                (home / name).unlink(missing_ok=True)
+            with suppress(OSError):
+                home.rmdir()
+        raise
     return signer.verifier.vkey
 
 
@@ -73,6 +83,7 @@ def open_shared_log(
     spool_max_bytes: int = 0,
     spool_max_age_s: float = 300.0,
     timeout_s: float = 30.0,
+    master_key: bytes | None = None,
 ) -> AuditLog:
     """``AuditLog.open`` for a shared log.
 
@@ -97,25 +108,21 @@ def open_shared_log(
             store=store,
             folder=PostgresTiles(postgres),
             leadership=postgres,
+            claims=postgres,
+            master_key=master_key,
         )
     except BaseException:
         store.close()
         raise
 
 
-def open_shared_reader(home: Path, dsn: str, schema: str = DEFAULT_SCHEMA) -> tuple[LogReader, PostgresStore]:
-    """Read a shared log without writing a boot record. Close the store when done."""
-    store = PostgresStore(dsn, schema)
-    try:
-        signer = Signer(store.meta().origin, load_log_key(home / "log.key"))
-        return LogReader(store, PostgresTiles(store), signer.verifier, load_master_key(home / "body.key")), store
-    except BaseException:
-        store.close()
-        raise
-
-
 def verify_shared_log(
-    dsn: str, schema: str = DEFAULT_SCHEMA, *, vkey: str | Sequence[str], progress: Progress | None = None
+    dsn: str,
+    schema: str = DEFAULT_SCHEMA,
+    *,
+    vkey: str | Sequence[str],
+    progress: Progress | None = None,
+    resume: Path | None = None,
 ) -> VerifyReport:
     """``verify_home`` for a shared log. ``vkey``: the log's key as you know it, or all keys that it had.
 
@@ -134,7 +141,7 @@ def verify_shared_log(
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
         raise LogUnavailable(f"the database cannot be read: {type(error).__name__}") from error
     try:
-        verify_rows(rows, rows.fetch_tile, verifiers, rows.fetch_tile("checkpoint"), report, progress)
+        verify_rows(rows, rows.fetch_tile, verifiers, rows.fetch_tile("checkpoint"), report, progress, resume)
     except VerificationError as error:
         report.problem(str(error))
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:

@@ -330,6 +330,18 @@ class SqliteStore:
         with self._reading() as db:
             return db.execute("SELECT 1 FROM subject_keys WHERE key = ?", (key_id,)).fetchone() is not None
 
+    def wrapped_keys(self, after: str, limit: int) -> list[tuple[str, bytes]]:
+        sql = "SELECT key, wrapped FROM subject_keys WHERE key > ? ORDER BY key LIMIT ?"
+        with self._reading() as db:
+            return [(key, bytes(wrapped)) for key, wrapped in db.execute(sql, (after, limit)).fetchall()]
+
+    def replace_wrapped(self, keys: Sequence[tuple[str, bytes]]) -> None:
+        with self._writing() as db:
+            db.execute("PRAGMA secure_delete=ON")
+            db.executemany("UPDATE subject_keys SET wrapped = ? WHERE key = ?", [(new, key) for key, new in keys])
+        self._fold_wanted = True
+        self.tidy()
+
     def key_epoch(self) -> int:
         with self._reading() as db:
             return int(_one(db, "SELECT key_epoch FROM coordination")[0])

@@ -7,6 +7,7 @@ level-0 tile, each after its big-endian uint16 length. Readers raise nothing but
 """
 
 import re
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ WIDTH = 256
 SEGMENT = WIDTH * WIDTH
 """A log is pruned by whole segments: what one full level-1 tile covers."""
 MAX_LEAF_BYTES = 65_535
+_GZIP_BITS = 31
+_MOST_BUNDLE_BYTES = WIDTH * (MAX_LEAF_BYTES + 2)
 _MAX_LEVEL = 63
 
 Fetch = Callable[[str], bytes | None]
@@ -287,14 +290,48 @@ class TileTree:
         return data
 
 
+def pack_bundle(bundle: bytes) -> bytes:
+    """A full entry bundle as it lies in a folder, in a file with the suffix ``.gz`` (RFC 1952).
+
+    Static web servers hand such a file out under the bundle's own name, with ``Content-Encoding: gzip``.
+    """
+    packer = zlib.compressobj(1, zlib.DEFLATED, _GZIP_BITS)
+    return packer.compress(bundle) + packer.flush()
+
+
+def unpack_bundle(packed: bytes) -> bytes:
+    """What ``pack_bundle`` packed; nothing where the file is damaged, which is no bundle and so never a right one."""
+    unpacker = zlib.decompressobj(_GZIP_BITS)
+    try:
+        bundle = unpacker.decompress(packed, _MOST_BUNDLE_BYTES + 1)
+    except zlib.error:
+        return b""
+    is_whole = unpacker.eof and not unpacker.unused_data and len(bundle) <= _MOST_BUNDLE_BYTES
+    return bundle if is_whole else b""
+
+
+def read_tile_file(folder: Path, path: str) -> bytes | None:
+    """Content of a file of a log's prefix that lies in ``folder``, packed or not; None where there is none.
+
+    Raises OSError where it cannot be read.
+    """
+    try:
+        return (folder / path).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        if not path.startswith("tile/entries/") or ".p/" in path:
+            return None
+    try:
+        return unpack_bundle((folder / f"{path}.gz").read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
 def fetch_from(folder: Path) -> Fetch:
     """A reader of tiles that lie as files in ``folder``."""
 
     def fetch(path: str) -> bytes | None:
         try:
-            return (folder / path).read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+            return read_tile_file(folder, path)
         except OSError as error:
             raise VerificationError(f"{path} cannot be read: {error.strerror}") from None
 

@@ -19,6 +19,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
+from audit_log.bookmark import Bookmark, BookmarkFile
 from audit_log.chain import WriterChain
 from audit_log.checkpoint import Checkpoint, open_checkpoint
 from audit_log.errors import LogNotInitialised, VerificationError
@@ -73,11 +74,16 @@ class VerifyReport:
 
 
 def verify_home(
-    home: Path, *, vkey: str | Sequence[str] | None = None, progress: Progress | None = None
+    home: Path,
+    *,
+    vkey: str | Sequence[str] | None = None,
+    progress: Progress | None = None,
+    resume: Path | None = None,
 ) -> VerifyReport:
     """Check a log's home, also while it is being written.
 
-    ``vkey``: the log's key as you know it, or all keys that it had; else the home's own.
+    ``vkey``: the log's key as you know it, or all keys that it had; else the home's own. ``resume``: a file that keeps
+    how far the check came; where there is one of this log, the check goes on from there. It is gone at the end.
 
     Never raises for what it finds wrong in the log; raises LogNotInitialised where there is none.
     """
@@ -103,7 +109,7 @@ def verify_home(
         published = fetch("checkpoint")
         with closing(_open_read_only(database)) as db:
             db.execute("BEGIN")
-            verify_rows(_SqliteRows(db), fetch, verifiers, published, report, progress)
+            verify_rows(_SqliteRows(db), fetch, verifiers, published, report, progress, resume)
     except sqlite3.Error as error:
         report.problem(f"the database is damaged: {getattr(error, 'sqlite_errorname', type(error).__name__)}")
     except VerificationError as error:
@@ -185,6 +191,20 @@ class _Replay:
                 self._compare(tile, data)
         if size in self._heads:
             self._check_head()
+
+    def bookmark(self, chain: WriterChain) -> Bookmark:
+        """Where the replay stands, at the end of a segment."""
+        report = self._report
+        return Bookmark(
+            self._edge.size,
+            self._edge.levels,
+            chain.next,
+            frozenset(chain.ended),
+            chain.is_partial,
+            report.first_bad_index,
+            tuple(report.problems),
+            report.problems_left_out,
+        )
 
     def _check_head(self) -> None:
         head = self._heads.get(self._edge.size)
@@ -292,6 +312,7 @@ def verify_rows(
     published: bytes | None,
     report: VerifyReport,
     progress: Progress | None,
+    resume: Path | None = None,
 ) -> None:
     """Check a log's database against its tiles; ``published`` is the checkpoint file, read before the rows."""
     found = rows.coordination()
@@ -302,9 +323,18 @@ def verify_rows(
     last = max(heads, default=0)
     report.published_size = last
     _verify_published(published, verifiers, heads, last, report)
-    replay = _Replay(fetch, last, heads, report, _edge_at(fetch, last, report.minimum))
-    chain = _chain_after(rows, report)
-    for index, leaf, id_ in rows.leaves(report.minimum):
+    bookmarks = None if resume is None else BookmarkFile(resume, verifiers, report.minimum)
+    reached = None if bookmarks is None else _reached(bookmarks, fetch, last, report)
+    if reached is None:
+        replay = _Replay(fetch, last, heads, report, _edge_at(fetch, last, report.minimum))
+        chain = _chain_after(rows, report)
+    else:
+        edge = Edge.resume([list(row) for row in reached.levels], [], reached.size)
+        replay = _Replay(fetch, last, heads, report, edge)
+        chain = WriterChain(report.problem, partial=reached.is_partial)
+        chain.next.update(reached.next)
+        chain.ended.update(reached.ended)
+    for index, leaf, id_ in rows.leaves(replay.size):
         if index != replay.size:
             report.problem(f"leaf {replay.size} is missing from the database", replay.size)
             break
@@ -314,6 +344,8 @@ def verify_rows(
             report.problem(f"leaf {index} has no row of its own in the search index", index)
         if progress is not None and index % _PROGRESS_EVERY == 0:
             progress(index, expected)
+        if bookmarks is not None and replay.size % SEGMENT == 0:
+            bookmarks.write(replay.bookmark(chain))
     report.tree_size = replay.size
     report.pending = max(0, replay.size - last)
     report.writers, report.open_writers = len(chain.next), len(chain.next) - len(chain.ended)
@@ -327,6 +359,22 @@ def verify_rows(
     _verify_bodies(rows, report)
     if progress is not None:
         progress(replay.size, expected)
+    if bookmarks is not None:
+        bookmarks.clear()
+
+
+def _reached(bookmarks: BookmarkFile, fetch: Fetch, last: int, report: VerifyReport) -> Bookmark | None:
+    """The bookmark, where the tree that it states is the one that the tiles lead to; its report goes on."""
+    reached = bookmarks.read()
+    if reached is None or not report.minimum < reached.size <= last or reached.size % SEGMENT:
+        return None
+    at = _edge_at(fetch, last, reached.size)
+    if at is None or Edge.resume([list(row) for row in reached.levels], [], reached.size).root() != at.root():
+        return None
+    report.first_bad_index = reached.first_bad_index
+    report.problems.extend(reached.problems)
+    report.problems_left_out = reached.problems_left_out
+    return reached
 
 
 def _edge_at(fetch: Fetch, size: int, minimum: int) -> Edge | None:

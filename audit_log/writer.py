@@ -209,7 +209,8 @@ class Writer:
                 results.append(invalid[position])
             else:
                 results.append(first)
-                first += len(job.entries)
+                if first >= 0:  # below 0 no index is known yet, for any of them
+                    first += len(job.entries)
         self._finish(jobs, results)
 
     def _count(self, batch: Batch) -> None:

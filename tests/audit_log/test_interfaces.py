@@ -213,6 +213,18 @@ def test_the_newest_key_of_a_subject_is_used(store: LogStore) -> None:
     assert store.subject_key("t", "p") == ("k_a", b"k_a")
 
 
+def test_keys_are_wrapped_anew(store: LogStore) -> None:
+    """Page by page; a key that was destroyed meanwhile does not come back."""
+    keys = [NewSubjectKey(f"k_{number}", "t", f"p{number}", b"old") for number in range(5)]
+    store.append(batch(1, new_keys=keys))
+    assert store.wrapped_keys("", 2) == [("k_0", b"old"), ("k_1", b"old")]
+    assert [key for key, _ in store.wrapped_keys("k_1", 9)] == ["k_2", "k_3", "k_4"]
+    store.destroy_subject("t", "p4")
+    store.replace_wrapped([("k_1", b"new"), ("k_4", b"new")])
+    assert store.wrapped_keys("", 9) == [("k_0", b"old"), ("k_1", b"new"), ("k_2", b"old"), ("k_3", b"old")]
+    store.replace_wrapped([])
+
+
 def test_bodies_are_found_by_age_and_dropped(store: LogStore) -> None:
     """Of one type, older than a time, from a cursor on; the rest stays."""
     key = new_subject_key()

@@ -2,6 +2,7 @@
 """The PostgreSQL driver's own promises, against a real server: lost connections, refusals, one publisher."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -181,3 +182,22 @@ def test_a_commit_waits_for_the_servers_disk(store: PostgresStore, dsn: str, sch
     finally:
         run_sql(dsn, "ALTER ROLE CURRENT_USER RESET synchronous_commit")
     assert [row[0] for row in shown] == ["on"]
+
+
+def test_a_claim_ends_with_its_process_and_is_taken_again_after_an_outage(
+    store: PostgresStore, dsn: str, schema: str, hang_up: Callable[[], None]
+) -> None:
+    """So that streams of a dead machine are closed, and those of a live one are not."""
+    other = PostgresStore(dsn, schema, timeout_s=5)
+    store.claim("gw-0/a")
+    assert (other.is_claimed("gw-0/a"), other.is_claimed("gw-0/b")) == (True, False)
+    hang_up()
+    assert not other.is_claimed("gw-0/a")
+    store.tidy()
+    assert other.is_claimed("gw-0/a")
+    store.close()
+    deadline = time.monotonic() + 10
+    while other.is_claimed("gw-0/a") and time.monotonic() < deadline:
+        time.sleep(0.01)  # the server ends the backend in its own time
+    assert not other.is_claimed("gw-0/a")
+    other.close()

@@ -18,9 +18,11 @@ from audit_log.bundle import verify_bundle
 from audit_log.export import ExportSource, export_bundle
 from audit_log.holds import Approval, HoldScope, propose_hold
 from audit_log.keys import load_log_key, read_vkeys
+from audit_log.log import create_keys
 from audit_log.note import Signer
+from audit_log.place import Place
 from audit_log.postgres import PostgresStore, PostgresTiles
-from audit_log.shared import create_shared_log, open_shared_log, open_shared_reader, verify_shared_log
+from audit_log.shared import create_shared_log, open_shared_log, verify_shared_log
 from audit_log.spool import SPOOLED
 from audit_log.verify import verify_tiles
 
@@ -93,16 +95,15 @@ def test_workers_and_killed_workers_leave_one_log_without_a_gap(place: tuple[Pat
 
     assert (report.problems, report.pending, report.open_writers) == ([], 0, 6)
     assert report.bodies > 10
-    reader, store = open_shared_reader(*place)
-    leaves = [json.loads(leaf)["id"] for leaf in store.leaves(0, report.tree_size)]
+    with Place(*place).reading() as (store, _):
+        leaves = [json.loads(leaf)["id"] for leaf in store.leaves(0, report.tree_size)]
     assert len(acknowledged) > 600
     assert all(leaves[index] == id_ for index, id_ in acknowledged.items())
-    found = reader.get(acknowledged[max(acknowledged)])
-    store.close()
+    with Place(*place).reader() as reader:
+        found = reader.get(acknowledged[max(acknowledged)])
     assert found is not None and found.proof is not None
-    tiles = PostgresTiles(store := PostgresStore(*place[1:]))
-    assert verify_tiles(tiles.fetch, read_vkeys(place[0])[0]).ok
-    store.close()
+    with Place(*place).reading() as (_, tiles):
+        assert verify_tiles(tiles.fetch, read_vkeys(place[0])[0]).ok
 
 
 def test_bodies_holds_erasures_and_exports_work_as_on_one_machine(place: tuple[Path, str, str], tmp_path: Path) -> None:
@@ -202,6 +203,9 @@ def test_what_cannot_be_opened_says_why(place: tuple[Path, str, str], tmp_path: 
         create_shared_log(tmp_path / "x", dsn, schema, origin="bad origin")
     with pytest.raises(LogRefused, match="exists already"):
         create_shared_log(tmp_path / "y", dsn, schema, origin=ORIGIN)
+    assert not (tmp_path / "y").exists()  # a log that could not be made leaves no keys that a second try would meet
+    (tmp_path / "y").mkdir()
+    create_keys(tmp_path / "y", ORIGIN)
     with pytest.raises(LogRefused, match="not the key"):
         open_shared_log(tmp_path / "y", dsn, schema, writer="gw")
     with pytest.raises(LogUnavailable):

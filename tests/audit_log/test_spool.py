@@ -211,16 +211,19 @@ def test_a_whole_log_goes_on_through_an_outage(home: Path, away: Away, tmp_path:
         away.away = True
         during = entry(b"during")
         assert [await log.append(one) for one in (entry(), during, entry())] == [SPOOLED] * 3
+        # Neither a group nor what shares a batch with others is told an index that nobody knows yet.
+        assert await log.append_many([entry(), entry()]) == [SPOOLED] * 2
+        assert await asyncio.gather(*(log.append(entry()) for _ in range(3))) == [SPOOLED] * 3
         away.away = False
-        assert await log.append(entry(b"after")) == 5
+        assert await log.append(entry(b"after")) == 10
         assert log.body(str(during.fields["id"])) == b"during"
         await log.aclose()
 
     asyncio.run(run())
     report = verify_home(home)
-    assert (report.problems, report.tree_size, report.bodies) == ([], 7, 3)
+    assert (report.problems, report.tree_size, report.bodies) == ([], 12, 3)
     store = SqliteStore(home / "audit.db", home / "audit.lock")
-    assert [json.loads(leaf)["wseq"] for leaf in store.leaves(0, 7)] == [str(number) for number in range(7)]
+    assert [json.loads(leaf)["wseq"] for leaf in store.leaves(0, 12)] == [str(number) for number in range(12)]
     store.close()
 
 

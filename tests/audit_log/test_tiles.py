@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tiles: the numbers of the specification, round trips, and trees read back through their files."""
 
+import gzip
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,8 +28,10 @@ from audit_log.tiles import (
     encode_bundle,
     fetch_from,
     number_path,
+    pack_bundle,
     parse_path,
     tiles_of,
+    unpack_bundle,
 )
 
 
@@ -199,3 +202,40 @@ def test_files_are_read_from_a_folder(tmp_path: Path) -> None:
     assert (fetch("checkpoint"), fetch("tile/0/000"), fetch("checkpoint/x")) == (b"x", None, None)
     with pytest.raises(VerificationError):
         fetch("tile")
+
+
+@given(st.binary(max_size=2_000))
+def test_a_packed_bundle_is_unpacked_to_what_it_was(bundle: bytes) -> None:
+    """And gzip itself reads it."""
+    packed = pack_bundle(bundle)
+    assert unpack_bundle(packed) == bundle == gzip.decompress(packed)
+
+
+@given(st.data())
+def test_a_damaged_packed_bundle_is_never_another_one(data: st.DataObject) -> None:
+    """Cut, flipped, with something behind it, or far larger than a bundle can be: nothing comes out."""
+    bundle = bytes(range(256)) * 20
+    packed = pack_bundle(bundle)
+    place = data.draw(st.integers(0, len(packed) - 1))
+    flipped = packed[:place] + bytes([packed[place] ^ 1 << data.draw(st.integers(0, 7))]) + packed[place + 1 :]
+    assert unpack_bundle(packed[:place]) == b""
+    assert unpack_bundle(flipped) in (b"", bundle)  # a few bits of the head say when and where it was packed
+    assert unpack_bundle(packed + b"x") == b""
+
+
+def test_a_bundle_that_would_fill_the_memory_is_none() -> None:
+    """256 leaves of the largest size are the most."""
+    assert unpack_bundle(pack_bundle(bytes(256 * 65_537))) == bytes(256 * 65_537)
+    assert unpack_bundle(pack_bundle(bytes(256 * 65_537 + 1))) == b""
+
+
+def test_files_are_read_packed_or_not(tmp_path: Path) -> None:
+    """A full bundle only: no other file of the log is ever packed."""
+    folder = tmp_path / "tile" / "entries"
+    folder.mkdir(parents=True)
+    (folder / "000").write_bytes(b"plain")
+    (folder / "001.gz").write_bytes(pack_bundle(b"packed"))
+    (tmp_path / "checkpoint.gz").write_bytes(pack_bundle(b"no"))
+    fetch = fetch_from(tmp_path)
+    found = [fetch(path) for path in ("tile/entries/000", "tile/entries/001", "tile/entries/002", "checkpoint")]
+    assert found == [b"plain", b"packed", None, None]

@@ -2,6 +2,7 @@
 """The verifier: quiet about a good log, and precise about a bad one."""
 
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from audit_log import AuditLog, Entry, LogNotInitialised, VerifyReport, new_record_id, verify_home, verify_tiles
 from audit_log.checkpoint import Checkpoint, open_checkpoint, parse_checkpoint, sign_checkpoint
@@ -214,7 +217,8 @@ def test_what_was_changed_in_the_database_is_named(full: Path, sql: str, words: 
 def test_what_was_changed_in_a_file_is_named(full: Path, path: str, words: str) -> None:
     """One bit each; and the same when the file is gone."""
     file = full / "tiles" / path
-    flip_file(file, 3)
+    file = file if file.exists() else file.with_name(f"{file.name}.gz")
+    flip_file(file, 30)
     changed = verify_home(full)
     file.unlink()
     missing = verify_home(full)
@@ -301,7 +305,7 @@ def test_the_files_alone_verify(full: Path) -> None:
 
     assert (report.ok, report.tree_size) == (True, 602)
     assert seen == [256, 512, 602]
-    flip_file(full / "tiles" / "tile" / "entries" / "001", 100)
+    flip_file(full / "tiles" / "tile" / "entries" / "001.gz", 100)
     assert not verify_tiles(fetch_from(full / "tiles"), verifier).ok
 
 
@@ -368,3 +372,32 @@ def test_the_root_in_a_checkpoint_is_that_of_the_leaves(full: Path) -> None:
         leaves = [leaf for (leaf,) in db.execute("SELECT leaf FROM leaves ORDER BY idx")]
 
     assert encode_base64(root_of(map(leaf_hash, leaves))) == (full / "tiles" / "checkpoint").read_text().split("\n")[2]
+
+
+@given(st.data())
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_flipped_bit_or_a_cut_in_any_file_never_makes_another_record_good(
+    small: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """Whatever byte of whichever file is hit: a check that still holds means that every leaf is what it was."""
+    with closing(sqlite3.connect(small / "audit.db")) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        true = [leaf for (leaf,) in db.execute("SELECT leaf FROM leaves ORDER BY idx")]
+    files = sorted(path.relative_to(small) for path in small.rglob("*") if path.is_file() and path.stat().st_size)
+    copy = tmp_path_factory.mktemp("hit") / "home"
+    shutil.copytree(small, copy)
+    file = copy / data.draw(st.sampled_from(files))
+    raw = file.read_bytes()
+    place = data.draw(st.integers(0, len(raw) - 1))
+    file.chmod(0o600)
+    if data.draw(st.booleans()):
+        file.write_bytes(raw[:place])
+    else:
+        file.write_bytes(raw[:place] + bytes([raw[place] ^ 1 << data.draw(st.integers(0, 7))]) + raw[place + 1 :])
+
+    report = verify_home(copy)
+    if not report.ok:
+        return
+    with closing(sqlite3.connect(copy / "audit.db")) as db:
+        assert [leaf for (leaf,) in db.execute("SELECT leaf FROM leaves ORDER BY idx")] == true
+    assert report.tree_size == len(true)

@@ -10,18 +10,19 @@ from typing import Any, cast
 
 import pytest
 
-from audit_log import AuditLog, Entry, LogUnavailable, leaf_bytes, new_record_id
+from audit_log import AuditLog, Entry, LogUnavailable, leaf_bytes, new_record_id, open_receipt
 from content_filter import IncidentStore
 from gateway.decisions import Action, Decision, Verdict
 from gateway.exchange import Exchange, Outcome, Person, Prompt, PromptText
 from gateway.metrics import Meters
 from gateway.policies import load
-from gateway.recording import Recorder
+from gateway.recording import Recorder, is_sampled
 from tests.gateway.rooms import NOW, Incidents, Log, Rooms, chunks, completion, request
 from tests.gateway.wires.driver import TERM
 
 SECRETS = ("my private question", "p_pseudonym", "tok_secret", "alice@example.com", "the model's own words")
 POLICY = load(["cn"])
+STREAM_TYPE, JSON_TYPE = "text/event-stream", "application/json"
 STOP = Decision(
     "content_filter", Verdict.BLOCK, Action.STOP, "term", "A1a", "term:00", 10_000, "answer", 0, "answer", 3, 5
 )
@@ -231,3 +232,67 @@ def test_whether_answers_are_kept_is_known_before_they_come() -> None:
     for bodies, keeps in (("none", False), ("blocked", True), ("all", True)):
         made = Recorder(cast(Any, None), cast(Any, None), POLICY, bodies, lambda: NOW, Meters(version="0"))
         assert made.keeps_bodies is keeps
+
+
+def test_a_sample_is_kept_beside_what_was_blocked() -> None:
+    """By the id's random bits: about as many as asked for, the same ones for everybody who looks."""
+    ids = [new_record_id() for _ in range(4_000)]
+    share = sum(is_sampled(id_, 1_000) for id_ in ids) / len(ids)
+    assert 0.07 < share < 0.13
+    assert [is_sampled(id_, 1_000) for id_ in ids] == [is_sampled(id_, 1_000) for id_ in ids]
+    assert not any(is_sampled(id_, 0) for id_ in ids) and all(is_sampled(id_, 10_000) for id_ in ids)
+    for sample_bp, decisions, kept in ((0, (), False), (10_000, (), True), (0, (STOP,), True)):
+        log = Log([])
+        recorder = Recorder(
+            cast(Any, log), cast(Any, Incidents()), POLICY, "sampled", lambda: NOW, Meters(version="0"), sample_bp
+        )
+        asyncio.run(recorder.closed(exchange(*decisions), was_opened=False))
+        (entry,) = [entry for entry in log.entries if entry.fields["type"] == "exchange"]
+        assert (entry.body is not None) is kept
+
+
+def test_what_was_acknowledged_is_counted_by_type() -> None:
+    """What failed is not: the log's own count is held against this one."""
+    log = Log([], broken=frozenset({"open"}))
+    recorder = Recorder(cast(Any, log), cast(Any, Incidents()), POLICY, "none", lambda: NOW, Meters(version="0"))
+    asyncio.run(recorder.closed(exchange(), was_opened=False))
+    with pytest.raises(LogUnavailable):
+        asyncio.run(recorder.opened(exchange()))
+    assert dict(recorder.counted) == {"exchange": 1}
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_that_asks_gets_a_receipt_for_the_record_it_waited_for(stream: bool, tmp_path: Path) -> None:
+    """Signed by the log's key; who does not ask gets none."""
+    AuditLog.create(tmp_path / "audit", "audit.example.com/test")
+    audit = AuditLog.open(tmp_path / "audit", writer="gw-0", publish=False)
+    rooms = Rooms(chunks("Hello.") if stream else [completion()], content_type=STREAM_TYPE if stream else JSON_TYPE)
+    rooms.house.recorder._log = audit
+    client = rooms.client(request(stream=stream), headers=((b"duty-receipt", b"1"),))
+    rooms.run(client)
+    receipt = open_receipt(client.answer_headers[b"duty-receipt"].decode(), audit.origin, [audit._signer.verifier])
+    leaf = json.loads(audit.reader.leaf(receipt.index))
+    assert (leaf["id"], leaf["type"]) == (receipt.record_id, "open" if stream else "exchange")
+    assert receipt.record_id.encode() == client.answer_headers[b"duty-record"]
+    silent = Rooms([completion()])
+    silent.house.recorder._log = audit
+    assert b"duty-receipt" not in silent.run(silent.client(request())).answer_headers
+    audit.close()
+
+
+def test_a_record_that_waits_on_this_disk_has_no_receipt_yet() -> None:
+    """Its index is not known while the log's server is away."""
+    recorder = Recorder(cast(Any, Log([])), cast(Any, Incidents()), POLICY, "none", lambda: NOW, Meters(version="0"))
+    made = exchange()
+    made.log_index = -1
+    assert recorder.receipt(made) == []
+
+
+def test_the_id_of_the_call_is_recorded_where_it_looks_like_one() -> None:
+    """A bill names calls by it; anything else may hold anything."""
+    for said, kept in (("req_011CQ-x.7", "req_011CQ-x.7"), ("my question?", "(unprintable)"), ("", None)):
+        (entry, *_), _ = recorded(exchange(upstream_id=said))
+        assert entry.fields.get("upstream_id") == kept
+    rooms = Rooms([completion()])
+    rooms.run()
+    assert rooms.record["upstream_id"] == "up-1"

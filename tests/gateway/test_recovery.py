@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from audit_log import AuditLog, Entry, new_record_id
-from gateway.recovery import close_crashed
+from gateway.recovery import close_abandoned, close_crashed
 
 
 @pytest.fixture
@@ -127,3 +127,24 @@ def test_many_crashed_streams_are_closed_in_batches(home: Path, opened: Any, mon
     crashed = {begin(log, subject=None) for _ in range(8)}
     assert asyncio.run(close_crashed(log, home, None)) == 8
     assert closings(log).keys() == crashed
+
+
+def test_on_a_shared_log_only_streams_of_writers_that_are_gone_are_closed(
+    home: Path, opened: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever machine they ran on; the mark stays before the first stream that is still going on."""
+    dead, other = opened("gw-0"), opened("gw-0")
+    crashed, alive = begin(dead), begin(other)
+    later = begin(dead)
+    me = opened("gw-0")
+    mine = begin(me)
+    monkeypatch.setattr(me, "is_alive", lambda writer: writer != dead.writer)
+    assert asyncio.run(close_abandoned(me, home)) == 2
+    assert closings(me).keys() == {crashed, later}
+    assert alive not in closings(me) and mine not in closings(me)
+    found = me.store.row(alive)
+    assert found is not None and int((home / "closed-up-to").read_text()) == found.index
+    end(other, alive)
+    end(me, mine)
+    assert asyncio.run(close_abandoned(me, home)) == 0
+    assert int((home / "closed-up-to").read_text()) == me.reader.size()
