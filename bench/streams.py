@@ -93,8 +93,11 @@ class Place:
 
 def config(check_url: str, release: str) -> str:
     """The gateway's settings: all duties, and a check where there is a URL."""
-    check = f'[content_filter.check]\nurl = "{check_url}"\nrelease = "{release}"\n' if check_url else ""
-    return f"{dutybound_config()}{check}[upstream]\nmax_connections = 4000\n"
+    base, check = dutybound_config(), ""
+    if check_url:
+        base = base.replace("[content_filter]\n", f'[content_filter]\nrelease = "{release}"\n')
+        check = f'[content_filter.guard_model]\nkind = "http"\nurl = "{check_url}"\nask = "all"\n'
+    return f"{base}{check}[upstream]\nmax_connections = 4000\n"
 
 
 def start_gateway(place: Place, name: str, settings: str, model_port: int) -> tuple[Started, int]:

@@ -7,15 +7,20 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from gateway.decisions import Action, Decision
-from gateway.events import Event, Usage
+from gateway.events import Event, Media, Usage
 from gateway.exchange import Exchange, Outcome
 from gateway.judging import AnswerJudge
 from gateway.notices import NoticesInAnswer
 from gateway.pipeline import AnswerDuty, MediaDuty, Stage
-from gateway.wires.interfaces import AnswerWriter
+from gateway.upstream import UpstreamFailure
+from gateway.wires.interfaces import AnswerWriter, BadAnswer
 
 if TYPE_CHECKING:
     from gateway.house import House
+
+
+LABEL = "label"
+"""The stage behind which an answer gets no more text of the model's."""
 
 
 class DutyBroken(Exception):
@@ -63,6 +68,12 @@ class AnswerChain:
         """What becomes of events that a verdict released. Raises `DutyBroken`."""
         return self._from(self._judge_at + 1, events)
 
+    def ending(self, events: list[Event]) -> list[Event]:
+        """What becomes of events that end an answer from outside: labels and notices, no more text. Raises
+        `DutyBroken`."""
+        places = (place for place, (stage, _) in enumerate(self._duties) if stage.key == LABEL)
+        return self._from(next(places, len(self._duties)), events)
+
     async def settled(self) -> None:
         """Wait for the verdicts of checks that take their time. Raises `DutyBroken`."""
         if self.judge is not None:
@@ -72,19 +83,40 @@ class AnswerChain:
                 self._break(self._duties[self._judge_at][0], error)
 
     async def media(self, events: Sequence[Event]) -> Sequence[Event]:
-        """What becomes of a whole answer whose media get their labels. Raises `DutyBroken`."""
+        """What becomes of events whose media get their labels. Raises `DutyBroken`, and `UpstreamFailure` where a file
+        behind a link cannot be had."""
         for stage, duty in self._media:
             try:
                 events = await duty.label(events)
+            except UpstreamFailure:
+                raise
+            except Exception as error:  # the rule of the pipeline: a broken duty stops the answer
+                self._break(stage, error)
+        return events
+
+    async def media_in_texts(self, events: list[Event]) -> list[Event]:
+        """What becomes of events whose texts may hold media. Raises `DutyBroken`, and `BadAnswer` beyond a limit."""
+        for stage, duty in self._media:
+            try:
+                if duty.concerns(events):
+                    events = await duty.label_texts(events)
+            except BadAnswer:
+                raise
             except Exception as error:  # the rule of the pipeline: a broken duty stops the answer
                 self._break(stage, error)
         return events
 
     def flush(self, writer: AnswerWriter) -> bytes:
-        """The bytes of what the duties still hold and may let go, where the upstream broke off."""
+        """The bytes of what the duties still hold and may let go, where the upstream broke off.
+
+        Media that nobody labelled yet stay here.
+        """
         out = b""
         for position, (_, duty) in enumerate(self._duties):
-            out += writer.write(self._from(position + 1, duty.flush()))
+            late = self._from(position + 1, duty.flush())
+            for _, media in self._media:
+                late = media.cut_texts(late)
+            out += writer.write([event for event in late if not isinstance(event, Media)])
         return out
 
     def decisions(self) -> list[Decision]:

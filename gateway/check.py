@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from content_filter import FilterError, TermSet
+from audit_log.errors import AuditError
+from content_filter import FilterError, Outcome, TermSet
+from content_filter import Verdict as Judgement
 from gateway import policies
-from gateway.house import producer, term_paths, text_labels
+from gateway.filters import band_rules, classifier, context_matcher, guard_model, picture_checks, term_paths
+from gateway.house import link_hosts, producer, text_labels
 from gateway.label_files import ChainFiles, day_of, file_labels
+from gateway.master_key import key_source
 from gateway.policies import PolicyError
 from gateway.public.document import unstated
+from gateway.retention import retention_of
 from gateway.settings import Settings, SettingsError, secret
 
 
@@ -46,12 +52,14 @@ def _errors(settings: Settings) -> list[Finding]:
         text_labels(settings, policy)
     except SettingsError as error:
         found.append(Finding("error", "service", str(error)))
+    found += _audit(settings, policy)
     with contextlib.suppress(SettingsError):  # a wrong producer was said above
         found += _file_labels(settings, policy, producer(settings))
     try:
-        TermSet.load(term_paths(settings))
-    except (FilterError, OSError) as error:
-        found.append(Finding("error", "content_filter.terms", str(error)))
+        link_hosts(settings, settings.upstream.url)
+    except SettingsError as error:
+        found.append(Finding("error", "label.link_hosts", str(error).removeprefix("label.link_hosts: ")))
+    found += _filter(settings)
     for variable, key in (
         (settings.identity.jwt.secret_env, "identity.jwt.secret_env"),
         (settings.upstream.api_key_env, "upstream.api_key_env"),
@@ -61,6 +69,47 @@ def _errors(settings: Settings) -> list[Finding]:
                 secret(variable, key)
             except SettingsError as error:
                 found.append(Finding("error", key, str(error).removeprefix(f"{key}: ")))
+    return found
+
+
+def _audit(settings: Settings, policy: policies.Policy) -> list[Finding]:
+    """What the log could not be kept by: retention below the law's, a key that cannot be had."""
+    found = []
+    try:
+        retention_of(policy, settings.audit)
+    except SettingsError as error:
+        key, _, text = str(error).partition(": ")
+        found.append(Finding("error", key, text))
+    read_key = key_source(settings.audit.master_key)
+    if read_key is not None:
+        try:
+            read_key()
+        except AuditError as error:
+            found.append(Finding("error", "audit.master_key", str(error)))
+    return found
+
+
+def _filter(settings: Settings) -> list[Finding]:
+    """What keeps the filter from being built."""
+    chosen = settings.content_filter
+    found = []
+    parts: tuple[tuple[str, Callable[[], object]], ...] = (
+        ("terms", lambda: TermSet.load(term_paths(settings))),
+        ("context_terms", lambda: context_matcher(settings)),
+        ("classifier.weights", lambda: classifier(settings)),
+        ("pictures", lambda: picture_checks(settings, lambda text, role: Judgement(Outcome.PASS, role))),
+    )
+    for name, read in parts:
+        try:
+            read()
+        except (FilterError, OSError) as error:
+            found.append(Finding("error", f"content_filter.{name}", str(error)))
+    for make in (lambda: band_rules(chosen.classifier), lambda: guard_model(chosen.guard_model, time.monotonic)):
+        try:
+            make()
+        except SettingsError as error:
+            key, _, text = str(error).partition(": ")
+            found.append(Finding("error", key, text))
     return found
 
 
@@ -112,8 +161,18 @@ def _warnings(settings: Settings) -> list[Finding]:
     if settings.upstream.api_key_env and not settings.identity.required:
         text = "set, and identity.required is not: whoever reaches this listener uses your key; put a login before it"
         found.append(Finding("warning", "upstream.api_key_env", text))
+    audit = settings.audit
+    if audit.bodies != "none" and not audit.keep_body_days:
+        text = f"0, and audit.bodies is {audit.bodies}: what people wrote is kept for ever; set how long you need it"
+        found.append(Finding("warning", "audit.keep_body_days", text))
+    if bool(audit.keep_days) != bool(audit.keep_risk_days):
+        text = "only one of audit.keep_days and audit.keep_risk_days is set: nothing is dropped until both are"
+        found.append(Finding("warning", "audit.keep_days", text))
     if settings.disclosure.mode == "acknowledge" and not settings.server.public_url:
         found.append(Finding("warning", "server.public_url", "empty: links in acknowledgement refusals are relative"))
+    if is_real and settings.label.links == "relabel" and not settings.server.public_url:
+        text = "empty: labelled files behind links get addresses with http and the client's own Host"
+        found.append(Finding("warning", "server.public_url", text))
     if settings.upstream.url.startswith("http://") and "127.0.0.1" not in settings.upstream.url:
         found.append(Finding("warning", "upstream.url", "not https: prompts travel in clear"))
     return found

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: `dutybound init | serve | config | audit | keys | label | token | version`.
+"""The command line: `dutybound init | serve | config | audit | keys | label | filter | token | version`.
 
 Exit status 0: done, and everything holds. 1: it does not hold. 2: it could not be done, and standard error says why.
+What only some commands need is imported where they need it: `dutybound filter check` must not wait for a server.
 """
 
 from __future__ import annotations
@@ -17,33 +18,33 @@ from typing import Annotated, Any, ParamSpec
 
 import typer
 
-from audit_log import AuditError, verify_home
-from audit_log import commands as audit_commands
-from audit_log.export import Selection
-from complaints import ComplaintError
-from content_filter import FilterError
-from gateway import __version__, label_command
-from gateway.check import findings
+from content_filter.errors import FilterError
+from gateway import __version__
+from gateway.api_key_command import api_key_app
+from gateway.audit_command import audit_app
+from gateway.filter_command import filter_app
 from gateway.home import Home, HomeError
-from gateway.label_files import day_of
-from gateway.label_grants import new_grant
-from gateway.operator.moments import parse_moment
-from gateway.operator.problems import ProblemError
 from gateway.operator.tokens import Role, TokenError, TokenStore
+from gateway.incident_command import incident_app
+from gateway.measure_command import measure_app
+from gateway.pause_command import pause, paused, resume
 from gateway.policies import PolicyError
 from gateway.settings import CONFIG_NAME, Settings, SettingsError, effective, load
 from gateway.state import StateError
-from labeling import LabelError
 
-REFUSALS = (
-    SettingsError, HomeError, PolicyError, FilterError, LabelError, AuditError, ComplaintError, TokenError, StateError,
-    OSError,
-)  # fmt: skip
-"""What an operator can mend; said in one line, without a stack trace."""
+
+def refusals() -> tuple[type[Exception], ...]:
+    """What an operator can mend; said in one line, without a stack trace."""
+    from audit_log.errors import AuditError
+    from complaints.errors import ComplaintError
+    from labeling.errors import LabelError
+
+    rooms = (FilterError, LabelError, AuditError, ComplaintError)
+    return (SettingsError, HomeError, PolicyError, TokenError, StateError, OSError, *rooms)
+
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 config_app = typer.Typer(no_args_is_help=True, help="The settings: test, show, describe them.")
-audit_app = typer.Typer(no_args_is_help=True, help="The audit log.")
 token_app = typer.Typer(no_args_is_help=True, help="Tokens for the operator listener.")
 keys_app = typer.Typer(no_args_is_help=True, help="Keys of the data folder.")
 label_app = typer.Typer(no_args_is_help=True, help="Labels on files: put them on, read them.")
@@ -52,6 +53,13 @@ app.add_typer(audit_app, name="audit")
 app.add_typer(token_app, name="token")
 app.add_typer(keys_app, name="keys")
 app.add_typer(label_app, name="label")
+app.add_typer(filter_app, name="filter")
+app.add_typer(incident_app, name="incident")
+app.add_typer(measure_app, name="measure")
+app.add_typer(api_key_app, name="apikey")
+app.command()(pause)
+app.command()(resume)
+app.command()(paused)
 
 _DEFAULT_HOME = "dutybound-home"
 
@@ -74,7 +82,11 @@ def _refusing(command: Callable[P, None]) -> Callable[P, None]:
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
-        except REFUSALS as error:
+        except typer.Exit:
+            raise
+        except Exception as error:
+            if not isinstance(error, refusals()):
+                raise
             typer.echo(f"dutybound: {error}", err=True)
             raise typer.Exit(2) from None
 
@@ -92,9 +104,10 @@ def version() -> None:
 def init(
     home: HomeOption = Path(_DEFAULT_HOME),
     origin: Annotated[str, typer.Option(help="The log's name, for ever; without it a made-up local one.")] = "",
+    audit_url: Annotated[str, typer.Option(help="postgresql://...: the log lies on this server.")] = "",
 ) -> None:
     """Make a data folder: keys, an empty audit log, a configuration file."""
-    made, vkey = Home.create(home, origin)
+    made, vkey = Home.create(home, origin, audit_url)
     typer.echo(f"made {made.path}")
     typer.echo("the log's verifier key; give it to auditors:")
     typer.echo(vkey)
@@ -124,8 +137,8 @@ def serve(
     given = {key: value for key, value in server.items() if value is not None}
     if given:
         flags["server"] = given
-    folder = Home.open(home)
     settings = load(config, home, flags)
+    folder = Home.open(home, settings.audit)
     _stop_on_errors(settings)
     from gateway.serving import serve as serve_forever  # the server's libraries are not needed by other commands
 
@@ -138,6 +151,8 @@ def config_check(
     config: ConfigOption = None, home: HomeOption = Path(_DEFAULT_HOME), as_json: JsonOption = False
 ) -> None:
     """Test the settings and print the effective tree, secrets masked. Exit status 1 where something must be mended."""
+    from gateway.check import findings
+
     settings = load(config, home)
     found = findings(settings)
     if as_json:
@@ -167,65 +182,6 @@ def config_schema() -> None:
     _print_json(schema)
 
 
-@audit_app.command("verify")
-@_refusing
-def audit_verify(home: HomeOption = Path(_DEFAULT_HOME), as_json: JsonOption = False) -> None:
-    """Check the whole log without trusting this server. Exit status 0 only where everything holds."""
-    folder = Home.open(home)
-    report = verify_home(folder.audit)
-    if as_json:
-        typer.echo(report.to_json())
-    else:
-        for problem in report.problems:
-            typer.echo(problem)
-        typer.echo(
-            f"{report.tree_size} records, {report.checkpoints} checkpoints: {'holds' if report.ok else 'BROKEN'}"
-        )
-    if not report.ok:
-        raise typer.Exit(1)
-
-
-@audit_app.command("prove")
-@_refusing
-def audit_prove(record_id: str, home: HomeOption = Path(_DEFAULT_HOME)) -> None:
-    """Print one record with its proof (c2sp.org/tlog-proof@v1) as JSON."""
-    _print_json(audit_commands.prove(Home.open(home).audit, record_id))
-
-
-@audit_app.command("export")
-@_refusing
-def audit_export(
-    out: Annotated[Path, typer.Option("-o", "--out", help="The bundle to write, a ZIP file.")],
-    home: HomeOption = Path(_DEFAULT_HOME),
-    since: Annotated[str, typer.Option(help="RFC 3339 with an offset, or seconds since the epoch.")] = "",
-    until: Annotated[str, typer.Option(help="The same, excluded.")] = "",
-    tenant: Annotated[str | None, typer.Option(help="Only this tenant's records.")] = None,
-    subject: Annotated[str | None, typer.Option(help="Only records about this pseudonym.")] = None,
-    class_: Annotated[str | None, typer.Option("--class", help="Only records of this class.")] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Write a bundle for auditors: records, proofs, checkpoints, keys, and a verifier that runs offline."""
-    selection = Selection(
-        since=_moment(since, "--since"),
-        until=_moment(until, "--until"),
-        tenant=tenant,
-        subject=subject,
-        class_=class_,
-    )
-    report = audit_commands.export(Home.open(home).audit, out, selection, generator=f"dutybound {__version__}")
-    if as_json:
-        _print_json(report)
-    else:
-        typer.echo(f"wrote {out}; unpack it and run `python verify.py` in it")
-
-
-@audit_app.command("census")
-@_refusing
-def audit_census(home: HomeOption = Path(_DEFAULT_HOME)) -> None:
-    """Tell, as JSON, what was lost before it reached the log: gaps in numbers, writers that ended without a word."""
-    _print_json(audit_commands.census(Home.open(home).audit, census_every_s=None))
-
-
 @keys_app.command("show")
 @_refusing
 def keys_show(home: HomeOption = Path(_DEFAULT_HOME)) -> None:
@@ -237,14 +193,23 @@ def keys_show(home: HomeOption = Path(_DEFAULT_HOME)) -> None:
 @_refusing
 def keys_new(
     c2pa: Annotated[bool, typer.Option("--c2pa", help="A chain of your own for Content Credentials.")] = False,
+    watermark: Annotated[bool, typer.Option("--watermark", help="The key of invisible watermarks.")] = False,
     days: Annotated[int, typer.Option(help="Days until its certificate ends.")] = 3_650,
     config: ConfigOption = None,
     home: HomeOption = Path(_DEFAULT_HOME),
 ) -> None:
     """Make keys. Never replaces any; a running server uses them after its next start."""
-    if not c2pa:
-        raise SettingsError("name the kind of key: --c2pa")
-    made = label_command.make_chain(Home.open(home), load(config, home).service.provider, days, time.time)
+    from gateway import label_command
+
+    if c2pa == watermark:
+        raise SettingsError("name one kind of key: --c2pa or --watermark")
+    settings = load(config, home)
+    folder = Home.open(home, settings.audit)
+    if watermark:
+        key = label_command.make_watermark_key(folder, time.time)
+        typer.echo(f"made {key['key']}; keep a copy: marks made with it are read with it alone")
+        return
+    made = label_command.make_chain(folder, settings.service.provider, days, time.time)
     typer.echo(f"made {made['key']} and {made['chain']}; the certificate ends on {made['expires']}")
     typer.echo("the root, for those who check your files:")
     typer.echo(made["root"])
@@ -263,17 +228,23 @@ def label_add(
     explicit_present: Annotated[
         bool, typer.Option("--explicit-present", help="The file shows its label already: hidden labels only.")
     ] = False,
+    beside: Annotated[
+        bool, typer.Option("--beside", help="Leave the file as it is (a signed one); label it in a manifest beside it.")
+    ] = False,
     config: ConfigOption = None,
     home: HomeOption = Path(_DEFAULT_HOME),
     as_json: JsonOption = False,
 ) -> None:
     """Put all labels on a file: visible or audible, hidden, and signed where the data folder has a chain."""
+    from gateway import label_command
+
     made = label_command.add(
         *(file, out, load(config, home), home),
         record=record,
         without_explicit=no_explicit,
         grant=grant,
         is_shown=explicit_present,
+        beside=beside,
         clock=time.time,
     )
     if as_json:
@@ -282,6 +253,37 @@ def label_add(
     for step in made["steps"]:
         typer.echo(f"{step['step']}: {step['outcome']}, {step['detail']}")
     typer.echo(f"labelled {made['out']}, record {made['record']}")
+
+
+@label_app.command("propagate")
+@_refusing
+def label_propagate(
+    file: Annotated[Path, typer.Argument(help="The upload to check.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where it goes with its label; must not exist.")],
+    number: Annotated[str, typer.Option("--id", help="Your number for the content; without it a new id.")] = "",
+    declared: Annotated[bool, typer.Option("--declared", help="Its uploader says that it is generated.")] = False,
+    suspected: Annotated[bool, typer.Option("--suspected", help="You found traces that it is.")] = False,
+    config: ConfigOption = None,
+    home: HomeOption = Path(_DEFAULT_HOME),
+    as_json: JsonOption = False,
+) -> None:
+    """Check content of others before you pass it on: is, may be, or suspected to be generated; name yourself in it.
+
+    Exit status 1, and no file, where nothing says that it is generated.
+    """
+    from gateway import label_command
+
+    made = label_command.propagate(
+        *(file, out, load(config, home), home), number=number, is_declared=declared, is_suspected=suspected
+    )
+    if as_json:
+        _print_json(made)
+    else:
+        typer.echo(f"{made['origin']} ({', '.join(made['basis']) or 'nothing found'})")
+        for text in (made["prompt"] or {}).values():
+            typer.echo(text)
+    if made["out"] is None:
+        raise typer.Exit(1)
 
 
 @label_app.command("inspect")
@@ -293,6 +295,8 @@ def label_inspect(
     as_json: JsonOption = False,
 ) -> None:
     """Say which labels a file carries. Exit status 0: labelled, all rules met. 1: not. 2: it could not be read."""
+    from gateway import label_command
+
     found, status = label_command.inspect(file, load(config, home), home)
     if as_json:
         _print_json(found)
@@ -310,12 +314,15 @@ def label_grant(
     agreement: Annotated[str, typer.Option(help="Version of the user agreement that fixes their own duty to label.")],
     reason: Annotated[str, typer.Option(help="What they asked it for.")],
     days: Annotated[int, typer.Option(help="Days until it ends.")] = 30,
+    config: ConfigOption = None,
     home: HomeOption = Path(_DEFAULT_HOME),
 ) -> None:
     """Record a grant to leave the visible label out, and print its id as the last word. The hidden label stays."""
-    made = new_grant(
-        Home.open(home), recipient=recipient, agreement=agreement, reason=reason, days=days, clock=time.time
-    )
+    from gateway.label_files import day_of
+    from gateway.label_grants import new_grant
+
+    folder = Home.open(home, load(config, home).audit)
+    made = new_grant(folder, recipient=recipient, agreement=agreement, reason=reason, days=days, clock=time.time)
     typer.echo(f"recorded; it ends on {day_of(made.expires_at)}")
     typer.echo(made.id)
 
@@ -359,17 +366,12 @@ def token_revoke(token_id: str, home: HomeOption = Path(_DEFAULT_HOME)) -> None:
 
 
 def _stop_on_errors(settings: Settings) -> None:
+    from gateway.check import findings
+
     errors = [item for item in findings(settings) if item.level == "error"]
     if errors:
         lines = "\n  ".join(f"{item.key}: {item.text}" for item in errors)
         raise SettingsError(f"refused to start:\n  {lines}")
-
-
-def _moment(text: str, option: str) -> float | None:
-    try:
-        return parse_moment(text, option) if text else None
-    except ProblemError as error:
-        raise SettingsError(error.problem.detail) from None
 
 
 def _print_json(document: Mapping[str, Any]) -> None:

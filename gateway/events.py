@@ -61,7 +61,7 @@ class Attached:
 class Media:
     """A picture, sound, film or document in the answer. No writer lets it out before a duty has labelled it.
 
-    `data` is empty where the answer holds only a link to it.
+    `data` is empty where the answer holds only a link to it; then `link` is that address, and after labelling ours.
     """
 
     choice: int
@@ -69,6 +69,7 @@ class Media:
     data: bytes
     carrier: object = None
     is_labelled: bool = False
+    link: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

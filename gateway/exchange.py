@@ -7,14 +7,21 @@ say, so no field holds text of a person except `prompt`, which never leaves the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from content_filter import ContentFilter
 from gateway.decisions import Decision
 from gateway.events import Lane
+
+if TYPE_CHECKING:
+    from gateway.judging import Judging
+
+
+TENANT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class AgeBand(StrEnum):
@@ -49,6 +56,8 @@ class Person:
     is_verified: bool = False
     is_signed: bool = False
     tz: str = "Asia/Shanghai"
+    api_key: str = ""
+    """The id of the gateway's own API key that came with the request; it names the tenant, never a person."""
 
     @property
     def is_protected(self) -> bool:
@@ -116,6 +125,8 @@ class Exchange:
     filter: ContentFilter | None = None
     """The filter in force when the exchange began; it stays the same to the end."""
     filter_digest: str = ""
+    judging: Judging | None = None
+    """What judges texts by their meaning, pinned as the filter is."""
     head_notice: str = ""
     """The first-contact notice that the answer must begin with; empty where none is due."""
     notice_version: str = ""
@@ -130,6 +141,12 @@ class Exchange:
     outcome: Outcome = Outcome.OPEN
     status: int = 0
     upstream_status: int = 0
+    upstream_id: str = ""
+    """The id that the model's API gave this call."""
+    wants_receipt: bool = False
+    """Whether the client asked for a receipt (`Duty-Receipt`)."""
+    log_index: int = -1
+    """Where the log has the record that the answer waited for; below 0 while that is not known."""
     asked_at: float = 0.0
     """When the model was asked."""
     answered_at: float = 0.0
@@ -145,6 +162,8 @@ class Exchange:
     closing_id: str = ""
     """The id of a stream's closing record; its opening record has `record_id`."""
     incident: str = ""
+    stop_words: str = "answer_stopped"
+    """Which of our words (`gateway.messages`) stand at the end of an answer that was stopped."""
     kept: list[bytes] = field(default_factory=list)
     """The upstream's answer as it came, where the settings may keep it sealed."""
     label: dict[str, str] | None = None

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from audit_log import AuditError, new_record_id
 from gateway.errors import MEDIA_TYPE, Problem
 from gateway.exchange import Exchange, Outcome
 from gateway.house import House
 from gateway.pipeline import WAY, Stage
+from gateway.realtime import run_session
 from gateway.runner import Runner
 from gateway.wires import Table
 from gateway.wires.openai_errors import error_body
+from gateway.wires.realtime import PATH as REALTIME_PATH
 
 PAGES = ("/duty/", "/.well-known/", "/livez", "/readyz")
 
@@ -35,7 +37,13 @@ class Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection's request."""
         if scope["type"] != "http":
-            await self._pages(scope, receive, send)
+            if scope["type"] == "websocket" and scope["path"] == REALTIME_PATH:
+                await run_session(self._runner, scope, receive, send)
+            elif scope["type"] == "websocket":
+                await receive()
+                await self._refuse(scope, _rejecting(send))
+            else:
+                await self._pages(scope, receive, send)
             return
         path = scope["path"]
         wire = self._wires.find(scope["method"], path)
@@ -86,3 +94,12 @@ class Front:
             headers.append((b"allow", ", ".join(methods).encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+
+def _rejecting(send: Send) -> Send:
+    """`send` for the answer to a handshake that does not become a WebSocket."""
+
+    async def rejecting(message: Message) -> None:
+        await send({**message, "type": f"websocket.{message['type']}"})
+
+    return rejecting

@@ -9,38 +9,58 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import sqlite3
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
 import orjson
 
-from audit_log import AuditLog, Entry, new_record_id
+from audit_log import AuditLog
 from complaints import CaseStore, ComplaintDesk
-from content_filter import ContentFilter, FilterHandle, IncidentStore, TermSet
-from content_filter.context import HttpCheck
+from content_filter import Activation, FilterHandle, IncidentStore
 from gateway import __version__, policies
 from gateway import operator as operator_side
 from gateway import public as public_side
+from gateway.api_keys import ApiKeys
+from gateway.copies import Copies
+from gateway.delivery import Courier, Outbox, channels_of
 from gateway.disclosure import Disclosure
 from gateway.entropy import Entropy
-from gateway.home import Home
+from gateway.films import Films
+from gateway.filters import Filters
+from gateway.home import Home, HomeError
 from gateway.identity import Identifier
-from gateway.judging import Judging, Release
-from gateway.label_files import ChainFiles, file_labels
+from gateway.incident_desk import IncidentDesk
+from gateway.incident_notices import IncidentNotices
+from gateway.judging import Judging
+from gateway.label_files import ChainFiles, file_labels, text_signer
 from gateway.label_grants import tells_of_content
+from gateway.log_keeping import LogKeeping
+from gateway.measures import Measures, measures_of
 from gateway.media_labels import MediaLabels
+from gateway.media_links import LinkedMedia, LinkHosts
+from gateway.media_store import MediaStore
 from gateway.metrics import Meters
 from gateway.minors import MinorsDuty
+from gateway.operator.house import FilterRoom
 from gateway.operator.tokens import TokenStore
+from gateway.own_records import OwnRecords, entry_of
 from gateway.pipeline import WAY
 from gateway.policies import Policy
+from gateway.realtime_sound import OpeningSounds
 from gateway.recording import Recorder
+from gateway.retention import erasure_deadline_days, retention_of
 from gateway.settings import Settings, SettingsError, effective, secret
-from gateway.state import open_state
+from gateway.standing import Standing
+from gateway.state import open_orders, open_state
+from gateway.switches import Switches
 from gateway.text_labels import TextLabels
+from gateway.text_manifests import TextManifests
 from gateway.upstream import Upstream
+from gateway.withheld import Withheld
 from labeling import LabelError, ProviderCode, TextLabel
 from labeling.aigc import AigcLabel
 from labeling.text import holds_elements
@@ -68,20 +88,19 @@ class House:
         self.policy = policy = policies.load(settings.policy.use)
         self.labels: TextLabels = text_labels(settings, policy)
         keys = home.path / "keys"
-        files = file_labels(settings, policy, self.labels.producer, keys)
+        self._files = files = file_labels(settings, policy, self.labels.producer, keys)
         self._c2pa_root_pem = ChainFiles.of(keys).root_pem()
-        self.media: MediaLabels = MediaLabels(files, settings.label.file_threads, settings.limits.answer_body_bytes)
-        self.filter: FilterHandle = FilterHandle(ContentFilter(TermSet.load(term_paths(settings))))
-        check = settings.content_filter.check
-        self.judging: Judging | None = None
-        if check.url:
-            service = HttpCheck(check.url, check.timeout_s)
-            self.judging = Judging(service, Release(check.release), check.hold_chars, check.hold_s)
-        jwt = settings.identity.jwt
-        hs256 = (
-            secret(jwt.secret_env, "identity.jwt.secret_env").get_secret_value().encode() if jwt.secret_env else None
+        self.opening_sounds: OpeningSounds = OpeningSounds(files.audio)
+        self.meters: Meters = Meters(home.metrics, version=__version__)
+        self._watermark_key = files.watermark_key
+        self.copies: Copies | None = copies_of(settings, home.fingerprints, clock, self.meters)
+        self.media: MediaLabels = MediaLabels(
+            files, settings.label.file_threads, settings.limits.answer_body_bytes, copies=self.copies
         )
-        self.identifier: Identifier = Identifier(settings.identity, home.key("pseudonym"), clock, hs256)
+        self.filters: Filters = Filters(settings, policy, clock)
+        self.reload_others: Callable[[], None] = lambda: None
+        """Makes the other worker processes read the filter's files; set by whoever started them."""
+        self.filter: FilterHandle = self.filters.handle
         upstream = settings.upstream.model_copy(update={"url": upstream_url}) if upstream_url else settings.upstream
         self.state = open_state(
             settings.redis.url,
@@ -90,11 +109,44 @@ class House:
             settings.redis.timeout_s,
             clock,
         )
+        self.standing: Standing = Standing(
+            open_orders(
+                settings.redis.url, home.orders if not settings.redis.url else None, settings.redis.timeout_s, clock
+            ),
+            clock,
+            poll_s=settings.orders.poll_s,
+            stale_after_s=settings.orders.stale_after_s,
+        )
+        self.api_keys: ApiKeys = ApiKeys(
+            self.standing,
+            self.state,
+            home.key("pseudonym"),
+            ZoneInfo(settings.identity.default_tz),
+            self.entropy,
+        )
+        jwt = settings.identity.jwt
+        hs256 = (
+            secret(jwt.secret_env, "identity.jwt.secret_env").get_secret_value().encode() if jwt.secret_env else None
+        )
+        self.identifier: Identifier = Identifier(
+            settings.identity, home.key("pseudonym"), clock, hs256, api_keys=self.api_keys
+        )
+        self.switches: Switches = Switches(self.standing)
+        self.own_records = OwnRecords(self.record, self.standing)
+        self.measures: Measures = measures_of(
+            settings, policy, self.standing, self.state, self.own_records, self.entropy
+        )
+        self.incident_notices: IncidentNotices = IncidentNotices(self.standing, self.own_records)
+        self.withheld: Withheld = Withheld(self.standing)
+        self.outbox = Outbox(home.outbox)
+        self._channels = channels_of(settings.delivery)
+        self.courier = Courier(
+            self.outbox, self._channels, self.own_records, clock, settings.delivery.give_up_after_h
+        )
         self.disclosure: Disclosure = Disclosure(settings, policy, self.state, clock, home.key("disclosure"))
         self.minors: MinorsDuty = MinorsDuty(
             policy, self.state, clock, settings.minors.education, settings.minors.idle_gap_s
         )
-        self.meters: Meters = Meters(home.metrics, version=__version__)
         for stage in WAY:  # an alert on the rate needs each series before its first error
             self.meters.duty_errors.inc(stage.key, stage.on_error.value, by=0.0)
         self.incidents = IncidentStore(home.incidents)
@@ -102,23 +154,48 @@ class House:
         desk = public_side.desk_policy(policy, settings.identity.default_tz)
         self.desk = ComplaintDesk(self.cases, clock, desk, home.key("complaints"))
         self.tokens = TokenStore(home.tokens)
-        self.log = AuditLog.open(
-            home.audit,
+        self.place = home.place()
+        self.log: AuditLog = self.place.open_log(
             writer=f"gw-{worker}",
             clock=clock,
             max_pending=settings.audit.max_pending,
             boot={"version": __version__, "config": self._config_facts()},
         )
-        self.recorder = Recorder(self.log, self.incidents, policy, settings.audit.bodies, clock, self.meters)
+        self.recorder = Recorder(
+            self.log, self.incidents, policy, settings.audit.bodies, clock, self.meters, settings.audit.sample_bp
+        )
+        self._retention = retention_of(policy, settings.audit)
+        self.log_keeping: LogKeeping = LogKeeping(
+            self.log, settings.audit, self._retention, clock, self.meters, home.path, self.recorder.counted
+        )
         self.upstream = Upstream(upstream)
+        self.media_store = MediaStore(home.media, settings.label.link_keep_s, settings.label.link_store_bytes, clock)
+        self.films: Films = Films(
+            self.media,
+            self.media_store,
+            self.upstream,
+            settings.limits.answer_body_bytes,
+            settings.label.film_timeout_s,
+        )
+        self.text_manifests: TextManifests | None = text_manifests(settings, keys)
+        self.links: LinkedMedia | None = linked_media(
+            settings, upstream.url, self.upstream, self.media_store, clock
+        )
 
     async def close(self) -> None:
         """Give everything back."""
+        await self.films.close()
         await self.upstream.close()
         await self.media.close()
-        if self.judging is not None:
-            await self.judging.check.close()
+        if self.copies is not None:
+            await asyncio.to_thread(self.copies.close)
+        await self.filters.close()
         await self.identifier.close()
+        await self.courier.close()
+        for channel in self._channels.values():
+            await channel.close()
+        self.outbox.close()
+        await self.standing.close()
         await self.state.close()
         await self.log.aclose()
         self.incidents.close()
@@ -128,13 +205,11 @@ class House:
     async def record(self, fields: Mapping[str, object]) -> str:
         """Append a record of our own (a notice, a complaint); gives its id once it is durable.
 
-        A `subject` among the fields goes to the index beside the tree, never into the leaf.
+        A `subject` among the fields goes to the index beside the tree, a mapping `sealed` into a sealed body; neither
+        into the leaf.
         """
-        record_id = new_record_id()
-        subject = fields.get("subject")
-        leaf = {key: value for key, value in fields.items() if key != "subject" and value is not None}
-        name = subject if isinstance(subject, str) and subject else None
-        await self.recorder.append(Entry({**leaf, "id": record_id}, subject=name))
+        record_id, entry = entry_of(fields)
+        await self.recorder.append(entry)
         return record_id
 
     async def record_owed(self) -> int:
@@ -144,13 +219,37 @@ class House:
             await public_side.tell(self.desk, self.record, (fact,))
         return len(owed)
 
+    async def forget_old_copies(self) -> int:
+        """Delete fingerprints and marks whose time is over; gives how many rows there were."""
+        if self.copies is None:
+            return 0
+        days = self.settings.label.fingerprint_days or float(self.policy.number("retention.network_log_days"))
+        return await asyncio.to_thread(self.copies.forget_before, self.clock() - days * 86_400)
+
     async def reload_terms(self) -> None:
-        """Read the term files anew; the change is recorded. Raises `FilterError` and keeps the old terms."""
-        activation = await asyncio.to_thread(self.filter.reload, term_paths(self.settings))
+        """Read the filter's files anew; the change is recorded. Raises `FilterError` and keeps the old ones."""
+        await self.reload_filter("")
+
+    async def reload_filter(self, by: str) -> Activation:
+        """The same, asked for by an operator's token (its id); gives what came into force."""
+        activation = await self.filters.reload()
         if activation.is_change:
             await self.record(
-                {"type": "config", "event": "terms", "before": activation.before, "after": activation.after}
+                {
+                    "type": "config",
+                    "event": "terms",
+                    "before": activation.before,
+                    "after": activation.after,
+                    "parts": self.filters.facts(),
+                    "actor": by or None,
+                }
             )
+        return activation
+
+    @property
+    def judging(self) -> Judging | None:
+        """What judges texts by their meaning now."""
+        return self.filters.judging
 
     def checks(self) -> dict[str, bool]:
         """What must work before requests are taken, by name."""
@@ -158,6 +257,7 @@ class House:
             "settings": True,
             "terms": bool(self.filter.current.digest),
             "audit_log": self.log.problem is None,
+            "orders": not self.standing.is_away,
         }
 
     def public(self) -> public_side.House:
@@ -171,7 +271,10 @@ class House:
             clock=self.clock,
             checks=self.checks,
             find_record=self.find_record,
+            media_store=self.media_store,
             c2pa_root_pem=self._c2pa_root_pem,
+            copies=self.copies,
+            watermark_key=self._watermark_key,
         )
 
     async def find_record(self, record_id: str) -> float | None:
@@ -180,6 +283,21 @@ class House:
         if found is None or not tells_of_content(orjson.loads(found.leaf)):
             return None
         return found.row.row.t_us / 1_000_000
+
+    def incident_desk(self) -> IncidentDesk:
+        """What officers do about incidents."""
+        return IncidentDesk(
+            self.incidents,
+            self.outbox,
+            self.courier,
+            self.own_records,
+            self.incident_notices,
+            self.withheld,
+            self.policy,
+            self.settings,
+            self.clock,
+            self.entropy,
+        )
 
     def operator(self) -> operator_side.House:
         """What the operator listener needs."""
@@ -194,7 +312,23 @@ class House:
             record=self.record,
             clock=self.clock,
             pseudonym=self.identifier.pseudonym,
+            retention=self._retention,
+            erasure_deadline_days=erasure_deadline_days(self.policy),
+            entropy=self.entropy,
+            standing=self.standing,
+            switches=self.switches,
+            own_records=self.own_records,
+            measures=self.measures,
+            incident_desk=self.incident_desk(),
+            filters=FilterRoom(self.filters.in_force, self._reload_everywhere),
+            files=self._files,
         )
+
+    async def _reload_everywhere(self, by: str) -> Activation:
+        """Reload here, then let the other workers do the same: they answer requests too."""
+        activation = await self.reload_filter(by)
+        self.reload_others()
+        return activation
 
     def _config_facts(self) -> dict[str, object]:
         """What was in force when this process began."""
@@ -203,13 +337,57 @@ class House:
             "settings": "sha256:" + hashlib.sha256(shown).hexdigest(),
             "policy": self.policy.digest,
             "terms": self.filter.current.digest,
+            "filter": self.filters.facts(),
             "notice": self.disclosure.notice.version,
         }
 
 
-def term_paths(settings: Settings) -> list[Path]:
-    """The term files, found beside the configuration file."""
-    return [settings.base_dir / name for name in settings.content_filter.terms]
+def copies_of(settings: Settings, path: Path, clock: Callable[[], float], meters: Meters) -> Copies | None:
+    """What keeps fingerprints and marks; None where the settings want neither. Raises `HomeError`."""
+    wanted = settings.label.fingerprints
+    if wanted == "off" and settings.label.watermark == "off":
+        return None
+    try:
+        return Copies(path, clock, meters.fingerprints.inc, of_media=wanted != "off", of_texts=wanted == "all")
+    except sqlite3.Error as error:
+        raise HomeError(f"{path} cannot be used ({error}); move it away, and fingerprints begin anew") from None
+
+
+def linked_media(
+    settings: Settings, upstream_url: str, upstream: Upstream, store: MediaStore, clock: Callable[[], float]
+) -> LinkedMedia | None:
+    """What becomes of media behind links; None where they do not leave. Raises `SettingsError`."""
+    label = settings.label
+    if label.links == "refuse":
+        return None
+    return LinkedMedia(
+        upstream,
+        link_hosts(settings, upstream_url),
+        store,
+        settings.server.public_url,
+        settings.limits.answer_body_bytes,
+        label.link_timeout_s,
+        label.link_keep_s,
+        clock,
+    )
+
+
+def text_manifests(settings: Settings, keys: Path) -> TextManifests | None:
+    """Manifests inside texts, None where they are not asked for. Raises `SettingsError` where there is no chain."""
+    if not settings.label.text_manifest:
+        return None
+    signer = text_signer(settings, keys)
+    if signer is None:
+        raise SettingsError("label.text_manifest: there is no signing chain; make one with `dutybound keys new --c2pa`")
+    return TextManifests(signer)
+
+
+def link_hosts(settings: Settings, upstream_url: str) -> LinkHosts:
+    """Where media behind links may be fetched from. Raises `SettingsError` naming what is no host."""
+    try:
+        return LinkHosts(upstream_url, settings.label.link_hosts)
+    except ValueError as error:
+        raise SettingsError(f"label.link_hosts: {error}") from None
 
 
 def producer(settings: Settings) -> str:

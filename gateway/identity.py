@@ -31,7 +31,8 @@ from joserfc.errors import JoseError, SecurityWarning, UnsupportedAlgorithmError
 from joserfc.jwk import OctKey
 from joserfc.jws import JWSRegistry
 
-from gateway.exchange import AgeBand, Person
+from gateway.api_keys import KEY_HEADERS, ApiKey, ApiKeys, own_key
+from gateway.exchange import TENANT_NAME, AgeBand, Person
 from gateway.jwks import ALGORITHMS, Fetch, KeyRing, KeysUnavailable, PublicKey, fetch_document
 from gateway.settings import Identity, SettingsError
 
@@ -48,7 +49,6 @@ SUBJECT_BYTES = 20
 """160 bits of the pseudonym's HMAC: no two people meet, and it is 32 letters and digits without padding."""
 
 _TOKEN = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
-_TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _OFF = frozenset((b"", b"0", b"false", b"off", b"no"))
 _FOREVER = float("inf")
 _NO_PLACES = frozenset(("localtime", "posixrules", "Factory"))
@@ -87,15 +87,17 @@ class Identifier:
         clock: Callable[[], float],
         secret: bytes | None = None,
         fetch: Fetch | None = None,
+        api_keys: ApiKeys | None = None,
     ) -> None:
         """`secret` is the HS256 secret; without it `settings.jwt.jwks_url`, where set, is read through `fetch`.
 
-        `clock` gives seconds since the epoch. `cautions` afterwards names what works but is weak. Raises
+        `api_keys` are the gateway's own. `clock` gives seconds since the epoch. `cautions` afterwards names what works but is weak. Raises
         `SettingsError` where the settings cannot be used.
         """
         self._settings = settings
         self._jwt = settings.jwt
         self._clock = clock
+        self._api_keys = api_keys
         if len(pseudonym_key) < SECRET_BYTES:
             raise SettingsError(f"the pseudonym key has {len(pseudonym_key)} bytes, expected at least {SECRET_BYTES}")
         self._pseudonym_key = pseudonym_key
@@ -136,8 +138,13 @@ class Identifier:
         token: bytes | None = None
         hinted_mode = False
         hinted_band = AgeBand.UNKNOWN
+        key_text = ""
         for name, value in headers.items() if isinstance(headers, Mapping) else headers:
             if not name.startswith(b"duty-"):
+                if name in KEY_HEADERS and (found := own_key(value)):
+                    if key_text and found != key_text:
+                        raise IdentityError("duplicate_key", "More than one API key was sent; send one.")
+                    key_text = found
                 continue
             if name == SUBJECT_HEADER:
                 if token is not None:
@@ -148,17 +155,33 @@ class Identifier:
                 hinted_mode = hinted_mode or value.strip().lower() not in _OFF
             elif name == AGE_BAND_HEADER:
                 hinted_band = _younger(hinted_band, _hinted_band(value))
+        key = await self._key_of(key_text)
         if token is not None:
-            person = await self._person_of(token)
+            person = await self._person_of(token, key.tenant if key is not None else "")
         elif self._settings.required:
             raise IdentityError("identity_required", "This service needs a signed token in Duty-Subject; send one.")
         else:
             person = self._anonymous
+        if key is not None:
+            person = replace(person, tenant=key.tenant, api_key=key.id)
         if hinted_mode or hinted_band.is_minor:
             return _tightened(person, hinted_mode, hinted_band)
         return person
 
-    async def _person_of(self, token: bytes) -> Person:
+    async def _key_of(self, text: str) -> ApiKey | None:
+        """The API key with this text; None for no text. Raises `IdentityError`, and `StateUnavailable`."""
+        if not text or self._api_keys is None or self._settings.api_keys == "off":
+            if self._settings.api_keys == "require":
+                raise IdentityError("api_key_required", "This service needs an API key of its own; send one.")
+            if text:
+                raise _unknown_key()
+            return None
+        key = await self._api_keys.find(text)
+        if key is None:
+            raise _unknown_key()
+        return key
+
+    async def _person_of(self, token: bytes, key_tenant: str) -> Person:
         now = self._clock()
         ring = self._ring
         if ring is not None:
@@ -166,13 +189,14 @@ class Identifier:
                 await self._refresh(ring)
             if self._known_version != ring.version:
                 self._forget(ring.version)
-        digest = sha256(token).digest()
+        # No token and no tenant holds a NUL, so no two pairs of them make the same text.
+        digest = sha256(token if not key_tenant else b"%b\0%b" % (token, key_tenant.encode())).digest()
         known = self._known.get(digest)
         if known is not None and known.valid_from <= now < known.valid_until:
             self._known.move_to_end(digest)
             return known.person
         claims = await self._verified_claims(token)
-        verified = self._read(claims, self._clock())
+        verified = self._read(claims, self._clock(), key_tenant)
         if ring is not None and self._known_version != ring.version:
             self._forget(ring.version)
         self._known[digest] = verified
@@ -238,16 +262,23 @@ class Identifier:
             raise _untrusted()
         return key
 
-    def _read(self, claims: dict[str, Any], now: float) -> _Verified:
-        """The person whom verified claims describe. Raises `IdentityError` for wrong types, times or parties."""
+    def _read(self, claims: dict[str, Any], now: float, key_tenant: str) -> _Verified:
+        """The person whom verified claims describe; `key_tenant` is the tenant that an API key names, if one came.
+
+        Raises `IdentityError` for wrong types, times, parties or another tenant.
+        """
         valid_from, valid_until = self._times(claims, now)
         self._check_parties(claims)
         subject = claims.get("sub")
         if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT_CHARS:
             raise _malformed(f"expected sub as a text of 1 to {MAX_SUBJECT_CHARS} characters")
-        tenant = claims.get("tenant", "default")
-        if not isinstance(tenant, str) or _TENANT.fullmatch(tenant) is None:
+        tenant = claims.get("tenant", key_tenant or "default")
+        if not isinstance(tenant, str) or TENANT_NAME.fullmatch(tenant) is None:
             raise _malformed("expected tenant as 1 to 64 letters, digits, dots, underscores and hyphens")
+        if key_tenant and tenant != key_tenant:
+            raise IdentityError(
+                "wrong_tenant", "The token in Duty-Subject is of another tenant than the API key; use one of both.", 403
+            )
         tz = claims.get("tz", self._settings.default_tz)
         if not isinstance(tz, str):
             raise _malformed("expected tz as an IANA time zone name")
@@ -419,6 +450,10 @@ def _flag(claims: dict[str, Any], name: str) -> bool:
 
 def _malformed(expected: str) -> IdentityError:
     return IdentityError("malformed_claims", f"The token in Duty-Subject has unusable claims: {expected}.")
+
+
+def _unknown_key() -> IdentityError:
+    return IdentityError("unknown_key", "This API key is not in force here; ask the provider for a new one.")
 
 
 def _untrusted() -> IdentityError:

@@ -26,6 +26,28 @@ def decoded(text: str) -> str:
     return view.feed(text) + view.close()
 
 
+class JsonPlace:
+    """Follows JSON text piece by piece and knows whether the next character stands inside a string."""
+
+    __slots__ = ("_is_escaped", "is_inside")
+
+    def __init__(self) -> None:
+        self.is_inside = False
+        self._is_escaped = False
+
+    def feed(self, text: str) -> None:
+        """Go on behind `text`."""
+        if not self._is_escaped and '"' not in text and "\\" not in text:
+            return
+        for character in text:
+            if self._is_escaped:
+                self._is_escaped = False
+            elif character == '"':
+                self.is_inside = not self.is_inside
+            elif character == "\\" and self.is_inside:
+                self._is_escaped = True
+
+
 class JsonView:
     """The decoded view of one lane, piece by piece. An escape that is not complete waits for its rest."""
 

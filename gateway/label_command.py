@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`dutybound label` and `dutybound keys new --c2pa`: labels on files from the command line, without a gateway.
+"""`dutybound label` and `dutybound keys new`: labels on files from the command line, without a gateway.
 
 Every function gives plain data for the command line to print. A file is written once and whole, and never over another
 one. What cannot get all of its labels is not written.
@@ -8,6 +8,7 @@ one. What cannot get all of its labels is not written.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,15 +19,18 @@ from cryptography.hazmat.primitives import hashes
 
 from audit_log import Entry, new_record_id
 from gateway import policies
+from gateway.copies import copies_in, led_to, payload_in
 from gateway.home import Home
 from gateway.house import producer
 from gateway.label_files import ChainFiles, day_of, elements_of, file_labels, write_chain
 from gateway.label_grants import GrantError, find_grant, record_use, writing
 from gateway.label_rules import are_met, is_record_id, is_unreadable, judged_file
+from gateway.messages import MESSAGES
 from gateway.settings import Settings
 from labeling import LabelError
 from labeling.file import LabeledFile, LabelPlan, label_file
 from labeling.inspection import inspect_in_subprocess
+from labeling.propagation import propagate_in_subprocess
 from labeling.sniff import FileFormat, sniff
 
 MET, BROKEN, UNREAD = 0, 1, 2
@@ -63,6 +67,18 @@ def make_chain(home: Home, organisation: str, valid_days: int, clock: Callable[[
     }
 
 
+def make_watermark_key(home: Home, clock: Callable[[], float]) -> dict[str, Any]:
+    """The key of invisible watermarks for a data folder that has none; recorded as a new key.
+
+    Raises `HomeError` where there is one already.
+    """
+    with writing(home, clock) as log:
+        path = home.make_watermark_key()
+        record_id = new_record_id()
+        log.append_blocking(Entry({"id": record_id, "type": "key", "event": "watermark_key"}))
+    return {"key": str(path), "record": record_id}
+
+
 def add(
     file: Path,
     out: Path,
@@ -73,12 +89,14 @@ def add(
     without_explicit: bool = False,
     grant: str = "",
     is_shown: bool = False,
+    beside: bool = False,
     clock: Callable[[], float],
 ) -> dict[str, Any]:
     """Label `file` into `out`; where its format holds no manifest, that goes beside it.
 
     `record` is the record that the labels name; without one a new id is made. `without_explicit` needs a `grant`.
-    `is_shown` says that the file shows its explicit label already. Raises `LabelError` and writes nothing.
+    `is_shown` says that the file shows its explicit label already. `beside` leaves the file byte for byte, as a signed
+    one must be, and puts the label into a manifest beside it. Raises `LabelError` and writes nothing.
     """
     if without_explicit and not grant:
         raise GrantError(
@@ -92,20 +110,24 @@ def add(
     for path in (out, _sidecar_of(out)):
         if path.exists():
             raise LabelError(f"{path} is there already; nothing is written over another file")
-    folder = Home.open(home) if without_explicit else None
+    folder = Home.open(home, settings.audit) if without_explicit else None
     granted = find_grant(folder, grant, clock) if folder is not None else None
     labels = file_labels(settings, policies.load(settings.policy.use), producer(settings), home / "keys")
     data = file.read_bytes()
     declared = _TYPES.get(file.suffix.lower())
     record_id = record or new_record_id()
     plan = labels.plan(record_id, explicit="waived" if without_explicit or is_shown else "required")
-    plan = _for_sound(plan, sniff(data, declared))
-    labelled = label_file(data, plan, declared_mime=declared)
+    file_format = sniff(data, declared)
+    plan = _for_sound(plan, file_format)
+    labelled = label_file(data, replace(plan, beside=beside), declared_mime=declared)
     if folder is not None and granted is not None:
         record_use(folder, granted, new_record_id() if record else record_id, record or None, clock)
     if labelled.sidecar is not None:
         _write_new(_sidecar_of(out), labelled.sidecar)
     _write_new(out, labelled.data)
+    with copies_in(home, settings.label, clock) as copies:
+        if copies is not None:
+            copies.keep_file(record_id, labelled.data, file_format, payload_in(labelled, plan))
     return {
         "out": str(out),
         "sidecar": str(_sidecar_of(out)) if labelled.sidecar is not None else None,
@@ -114,6 +136,41 @@ def add(
         "grant": grant or None,
         "label": labelled.label.as_dict(),
         "steps": _steps(labelled, is_shown=is_shown),
+    }
+
+
+def propagate(
+    file: Path,
+    out: Path,
+    settings: Settings,
+    home: Path,
+    *,
+    number: str = "",
+    is_declared: bool = False,
+    is_suspected: bool = False,
+) -> dict[str, Any]:
+    """Check an upload of somebody else's, and pass it on into `out` with this service named in its label (article 6).
+
+    `number` is this service's number for the content; without one a new id is made. Nothing is written where nothing
+    says that the content is generated. Raises `LabelError`.
+    """
+    for path in (out, _sidecar_of(out)):
+        if path.exists():
+            raise LabelError(f"{path} is there already; nothing is written over another file")
+    labels = file_labels(settings, policies.load(settings.policy.use), producer(settings), home / "keys")
+    plan = labels.propagation(number or new_record_id(), is_declared=is_declared, is_suspected=is_suspected)
+    made = propagate_in_subprocess(file.read_bytes(), plan, declared_mime=_TYPES.get(file.suffix.lower()))
+    if made.label is not None:
+        if made.sidecar is not None:
+            _write_new(_sidecar_of(out), made.sidecar)
+        _write_new(out, made.data)
+    return {
+        "out": str(out) if made.label is not None else None,
+        "mime": made.mime,
+        "origin": made.origin.word,
+        "basis": list(made.origin.basis),
+        "prompt": dict(MESSAGES[f"origin_{made.origin.value}"]) if made.origin.value else None,
+        "label": made.label.as_dict() if made.label is not None else None,
     }
 
 
@@ -135,7 +192,9 @@ def _steps(labelled: LabeledFile, *, is_shown: bool) -> list[dict[str, Any]]:
     return steps
 
 
-def inspect(file: Path, settings: Settings, home: Path) -> tuple[dict[str, Any], int]:
+def inspect(
+    file: Path, settings: Settings, home: Path, clock: Callable[[], float] = time.time
+) -> tuple[dict[str, Any], int]:
     """What labels `file` carries and which rules it meets, and the exit status. A child process reads the file.
 
     A manifest beside it, named like it with `.c2pa` behind, is read too. Raises `LabelError` where the child failed.
@@ -147,9 +206,14 @@ def inspect(file: Path, settings: Settings, home: Path) -> tuple[dict[str, Any],
         declared_mime=_TYPES.get(file.suffix.lower()),
         sidecar=beside.read_bytes() if beside.is_file() else None,
         trust_anchors_pem=ChainFiles.of(home / "keys").root_pem(),
+        watermark_key=Home(home).watermark_key() if settings.label.watermark != "off" else b"",
+        watermark_method=settings.label.watermark_method,
+        with_prints=True,
     )
+    with copies_in(home, settings.label, clock) as copies:
+        led = led_to(copies, found)
     found, rules = judged_file(found, data, elements_of(policies.load(settings.policy.use)))
-    document = {**found, "rules": [rule.as_dict() for rule in rules]}
+    document = {**found, "rules": [rule.as_dict() for rule in rules], **led}
     if is_unreadable(found):
         return document, UNREAD
     return document, MET if are_met(rules) else BROKEN
@@ -166,6 +230,10 @@ def said(document: Mapping[str, Any]) -> Iterator[str]:
     if document["manifest"] and document["manifest"]["state"] != "none":
         manifest = document["manifest"]
         yield f"manifest: {manifest['state']}, signed by {manifest['signer'] or 'nobody named'}"
+    if document["watermark"]["state"] in ("found", "unknown"):
+        yield f"watermark of this data folder's key, record {document['watermark']['record'] or 'not known here'}"
+    if document["fingerprint"]["record"]:
+        yield f"fingerprint hit: likely our output, record {document['fingerprint']['record']}"
     for rule in document["rules"]:
         yield f"{_MARKS[rule['met']]} {rule['clause']}: {rule['asks']}"
 

@@ -9,9 +9,10 @@ policy's elements. Content Credentials are signed where the data folder has a ch
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -19,16 +20,22 @@ from typing import Literal
 from cryptography import x509
 
 from gateway import __version__
+from gateway.home import WATERMARK
 from gateway.policies import Policy
-from gateway.settings import Settings, SettingsError
+from gateway.settings import Label, Settings, SettingsError
 from labeling import AigcLabel, LabelError
 from labeling.c2pa_keys import file_signer, new_chain
 from labeling.c2pa_manifest import EMBEDDABLE, ManifestOptions, ManifestSigner
+from labeling.c2pa_text import TextSigner
 from labeling.explicit.audio import AudioLabel
 from labeling.explicit.image import ImageLabel
+from labeling.explicit.video import VideoLabel
 from labeling.file import LabelPlan
+from labeling.propagation import Propagation
 from labeling.sniff import FileFormat
 from labeling.text import holds_elements
+from labeling.watermark import Watermark, Waves, learned, payload_of
+from labeling.watermark.frames import MarkPlan
 
 GENERATOR = "Dutybound"
 """The name under which manifests say what wrote them; who provides the content stands in the certificate."""
@@ -49,13 +56,29 @@ class FileLabels:
     audio: AudioLabel | None
     words: str
     signer: ManifestSigner | None = None
+    video: VideoLabel | None = None
+    watermark: Watermark | None = None
+    watermark_key: bytes = field(default=b"", repr=False)
+    is_mark_required: bool = False
 
     def plan(
         self, record_id: str, *, explicit: Literal["required", "where-possible", "waived"] = "required"
     ) -> LabelPlan:
         """The plan for a file whose record is `record_id`. Raises `LabelError` where that cannot stand in a label."""
         label = AigcLabel("1", self.producer, record_id)
-        return LabelPlan(label, self.image, self.audio, self.words, self.signer, explicit)
+        mark = None
+        if self.watermark is not None:
+            mark = MarkPlan(self.watermark, payload_of(self.watermark_key, record_id), self.is_mark_required)
+        return LabelPlan(label, self.image, self.audio, self.words, self.signer, explicit, video=self.video, mark=mark)
+
+    def propagation(self, number: str, *, is_declared: bool = False, is_suspected: bool = False) -> Propagation:
+        """How this service passes on content of others, under its own `number` (Measures article 6).
+
+        Raises `LabelError` where the number cannot stand in a label.
+        """
+        AigcLabel("1", self.producer, number)
+        traces = ("reported",) if is_suspected else ()
+        return Propagation(self.producer, number, is_declared, traces, self.signer)
 
     def plan_for_answer(self, record_id: str, file_format: FileFormat, max_bytes: int) -> LabelPlan:
         """The plan for a file inside an answer: a manifest beside it would have no way to the client."""
@@ -65,13 +88,25 @@ class FileLabels:
         return replace(plan, max_bytes=max_bytes, signer=self.signer if file_format in EMBEDDABLE else None)
 
 
+def _video_label(chosen: Label, policy: Policy, image: ImageLabel) -> VideoLabel:
+    """The label of films: the picture's words and corner, height and time from the policy."""
+    height_bp = round(policy.number("label.video.min_glyph_ratio") * _BP)
+    return VideoLabel(
+        replace(image, height_bp=height_bp),
+        float(policy.number("label.video.min_seconds")),
+        max_s=chosen.film_most_s,
+        timeout_s=chosen.film_timeout_s,
+    )
+
+
 def elements_of(policy: Policy) -> tuple[tuple[str, ...], ...]:
     """The groups of which a visible label holds one element each (GB 45438-2025 clause 5)."""
     return (policy.texts("label.text.ai_elements"), policy.texts("label.text.generation_elements"))
 
 
 def file_labels(settings: Settings, policy: Policy, producer: str, keys: Path | None = None) -> FileLabels:
-    """The labels that `settings` and `policy` ask for. `keys` is the folder of the signing chain, if there is one.
+    """The labels that `settings` and `policy` ask for. `keys` is the folder of the keys, if there is one; without it
+    there is neither manifest nor watermark.
 
     Reads the font's and the clip's files. Raises `SettingsError` naming the key, `OSError` for a file that is away.
     """
@@ -88,10 +123,44 @@ def file_labels(settings: Settings, policy: Policy, producer: str, keys: Path | 
         height_bp = round(policy.number("label.image.min_glyph_ratio") * _BP)
         image = ImageLabel(chosen.image_words, height_bp, chosen.image_corner, font=font)
         audio = AudioLabel(clip=clip) if chosen.sound == "audible" else None
-        signer = manifest_signer(keys) if keys is not None else None
+        video = _video_label(chosen, policy, image) if chosen.films == "label" else None
+        signer = manifest_signer(settings, keys) if keys is not None else None
+        watermark_key = b"" if keys is None or chosen.watermark == "off" else watermark_key_of(keys)
+        watermark = watermark_of(chosen.watermark_method, watermark_key) if watermark_key else None
     except LabelError as error:
         raise SettingsError(f"label: {error}") from None
-    return FileLabels(producer, image, audio, policy.text("label.text.zh"), signer)
+    return FileLabels(
+        producer,
+        image,
+        audio,
+        policy.text("label.text.zh"),
+        signer,
+        video,
+        watermark,
+        watermark_key,
+        chosen.watermark == "required",
+    )
+
+
+def watermark_key_of(keys: Path) -> bytes:
+    """The key of watermarks in the folder `keys`; empty where that is not the folder of a deployment.
+
+    Raises `SettingsError` where the folder was made before there were watermarks.
+    """
+    path = keys / f"{WATERMARK}.key"
+    if path.is_file():
+        return path.read_bytes()
+    if not (keys / "pseudonym.key").is_file():
+        return b""
+    raise SettingsError(
+        f"label.watermark: {keys} has no key for watermarks; "
+        f'run `dutybound keys new --watermark --home {keys.parent}`, or set it to "off"'
+    )
+
+
+def watermark_of(method: str, key: bytes) -> Watermark:
+    """The method of that name under that key. Raises `LabelError` where there is none, or the key is damaged."""
+    return Waves(key) if method == Waves.NAME else learned(method, key)
 
 
 # The chain of Content Credentials.
@@ -136,20 +205,83 @@ class ChainFiles:
         return leaf.not_valid_after_utc.timestamp()
 
 
-def manifest_signer(keys: Path) -> ManifestSigner | None:
-    """The signer of the chain in the folder `keys`, None where there is none. To be made after any fork.
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """What signs, wherever the key lives: `sign` gets bytes and gives the signature as COSE wants it.
 
-    Raises `SettingsError` where a part of the chain is missing, `LabelError` where it cannot be used.
+    `chain_pem` is the certificate and its intermediates, leaf first, without the root; `root_pem` the root that reading
+    back must lead to, empty where that is not asked for.
     """
+
+    sign: Callable[[bytes], bytes]
+    algorithm: str
+    chain_pem: str
+    root_pem: str = ""
+
+
+def signing_key(settings: Settings, keys: Path) -> SigningKey | None:
+    """The key for Content Credentials; None where there is none. To be made after any fork.
+
+    It is the one that `label.signer` names, `module:function` of an installed package: called without arguments, it
+    gives a `SigningKey`, whose `sign` may ask a PKCS#11 module or a key service. Else it is the chain in the folder
+    `keys`. Raises `SettingsError` where the function fails or a part of the chain is missing.
+    """
+    if settings.label.signer:
+        return _named_key(settings.label.signer)
+    files = _chain_files(keys)
+    if files is None:
+        return None
+    sign = file_signer(files.key.read_bytes())
+    return SigningKey(sign, "es256", files.chain.read_text(encoding="ascii"), files.root_pem())
+
+
+def _named_key(name: str) -> SigningKey:
+    module, _, function = name.partition(":")
+    try:
+        made = getattr(importlib.import_module(module), function)()
+    except Exception as error:  # somebody else's code: whatever it raises, there is no key
+        raise SettingsError(
+            f"label.signer: {name} gave no key ({type(error).__name__}); it must be module:function of an installed "
+            f"package and give a gateway.label_files.SigningKey"
+        ) from None
+    if not isinstance(made, SigningKey):
+        raise SettingsError(f"label.signer: {name} gave something else than a gateway.label_files.SigningKey")
+    return made
+
+
+def manifest_signer(settings: Settings, keys: Path) -> ManifestSigner | None:
+    """What signs files, None where there is no key. To be made after any fork.
+
+    Raises `SettingsError` as `signing_key`, `LabelError` where the key or its certificate cannot be used.
+    """
+    key = signing_key(settings, keys)
+    if key is None:
+        return None
+    options = ManifestOptions(GENERATOR, __version__, key.root_pem)
+    url = settings.label.timestamp_url
+    return ManifestSigner(key.sign, key.algorithm, key.chain_pem, options, timestamp_url=url)
+
+
+def text_signer(settings: Settings, keys: Path) -> TextSigner | None:
+    """What signs texts, None where there is no key. Raises `SettingsError`."""
+    key = signing_key(settings, keys)
+    if key is None:
+        return None
+    try:
+        return TextSigner(key.sign, key.algorithm, key.chain_pem, GENERATOR, __version__)
+    except LabelError as error:
+        raise SettingsError(f"label.text_manifest: {error}") from None
+
+
+def _chain_files(keys: Path) -> ChainFiles | None:
+    """The files of a whole chain. Raises `SettingsError` where a part of it is missing."""
     files = ChainFiles.of(keys)
     if not files.found:
         return None
     if files.missing:
         names = ", ".join(path.name for path in files.missing)
         raise SettingsError(f"{keys} has a part of a C2PA chain only: {names} missing; restore it, or remove the rest")
-    options = ManifestOptions(GENERATOR, __version__, files.root_pem())
-    sign = file_signer(files.key.read_bytes())
-    return ManifestSigner(sign, "es256", files.chain.read_text(encoding="ascii"), options)
+    return files
 
 
 def write_chain(keys: Path, organisation: str, valid_days: int, clock: Callable[[], float]) -> ChainFiles:

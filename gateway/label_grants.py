@@ -9,15 +9,14 @@ out under it is a record of its own, before the file is. The hidden label is nev
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import orjson
 
-from audit_log import AuditLog, Entry, new_record_id, open_reader
+from audit_log import AuditLog, Entry, new_record_id
 from audit_log.record import format_time, parse_time_us
 from gateway.home import Home
 from gateway.identity import Identifier
@@ -49,14 +48,9 @@ class Grant:
     expires_at: float
 
 
-@contextmanager
-def writing(home: Home, clock: Callable[[], float]) -> Iterator[AuditLog]:
+def writing(home: Home, clock: Callable[[], float]) -> AbstractContextManager[AuditLog]:
     """The log as a writer of its own, beside a gateway that runs; closing it publishes what was written."""
-    log = AuditLog.open(home.audit, writer=f"label-{os.getpid()}", clock=clock)
-    try:
-        yield log
-    finally:
-        log.close()
+    return home.place().writing(clock, writer="label")
 
 
 def new_grant(
@@ -92,11 +86,8 @@ def new_grant(
 
 def find_grant(home: Home, grant_id: str, clock: Callable[[], float]) -> Grant:
     """The grant of that id. Raises `GrantError` where there is none or it has expired."""
-    reader, store = open_reader(home.audit)
-    try:
+    with home.place().reader() as reader:
         found = reader.get(grant_id) if is_record_id(grant_id) else None
-    finally:
-        store.close()
     leaf: Mapping[str, object] = {} if found is None else orjson.loads(found.leaf)
     if found is None or leaf.get("type") != "measure" or leaf.get("event") != GRANTED:
         raise GrantError("there is no such grant in the log; make one with `dutybound label grant`")

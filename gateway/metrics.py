@@ -122,6 +122,12 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family(
         "labels_applied_total", Kind.COUNTER, "Labels put on answers: kind is explicit or implicit.", ("kind", "media")
     ),
+    Family(
+        "fingerprints_total",
+        Kind.COUNTER,
+        "Works that went out, by what became of their fingerprint: kept, nothing to keep, or dropped.",
+        ("medium", "outcome"),
+    ),
     Family("notices_total", Kind.COUNTER, "Notices given to people.", ("kind",)),
     Family("minors_refusals_total", Kind.COUNTER, "Requests refused by the rules for minors.", ("reason",)),
     Family("audit_records_total", Kind.COUNTER, "Records that are durable.", ("type",)),
@@ -138,10 +144,24 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "When the latest checkpoint was published, in seconds since the epoch.",
     ),
     Family("audit_refusing", Kind.WATCHED, "1 where the log takes no records until a person has looked at it."),
+    Family("audit_disk_free_bytes", Kind.WATCHED, "Free room on the disk that has the log, or its spool."),
+    Family("audit_spooled_bytes", Kind.WATCHED, "Records that wait on this disk because the log's server is away."),
+    Family(
+        "audit_retention_at_risk",
+        Kind.WATCHED,
+        "1 where the log may not be kept as long as it must, or is kept longer than it may.",
+        ("reason",),
+    ),
     Family("complaints_open", Kind.WATCHED, "Complaints that are not closed.", ("state",)),
     Family("complaints_overdue", Kind.WATCHED, "Open complaints past the day by which they must be answered."),
     Family("complaints_unrecorded", Kind.WATCHED, "Acts on complaints that the audit log does not hold yet."),
     Family("incidents_open", Kind.WATCHED, "Incidents nobody has closed."),
+    Family("incidents_overdue", Kind.WATCHED, "Incidents past a clock of the policy.", ("clock",)),
+    Family("reports_undelivered", Kind.WATCHED, "Reports that wait for delivery, or were given up.", ("state",)),
+    Family("pauses_in_force", Kind.WATCHED, "Pauses that refuse requests now."),
+    Family("measures_in_force", Kind.WATCHED, "People under a measure now.", ("step",)),
+    Family("records_owed", Kind.WATCHED, "Acts that the audit log does not hold yet."),
+    Family("orders_away", Kind.WATCHED, "1 where pauses and measures cannot be learned and requests are refused."),
     Family("operator_requests_total", Kind.COUNTER, "Requests to the operator API by answer.", ("status",)),
     Family("operator_denials_total", Kind.COUNTER, "Operator requests without a good token or role.", ("reason",)),
     Family("scrape_errors_total", Kind.COUNTER, "Scrapes in which a source of numbers failed.", ("source",)),
@@ -284,6 +304,7 @@ class Meters:
         self.stream_holdback = histogram("stream_holdback_chars")
         self.streams_open = Gauge(slots, BY_NAME["streams_open"])
         self.labels_applied = counter("labels_applied_total")
+        self.fingerprints = counter("fingerprints_total")
         self.notices = counter("notices_total")
         self.minors_refusals = counter("minors_refusals_total")
         self.audit_records = counter("audit_records_total")

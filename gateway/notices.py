@@ -65,7 +65,7 @@ class NoticesInAnswer:
     def _stopped(self, choice: int, out: list[Event]) -> None:
         if self._exchange.outcome is not Outcome.STOPPED:
             return
-        words = MESSAGES["answer_stopped"][language_of_prompt(self._exchange)]
+        words = MESSAGES[self._exchange.stop_words][language_of_prompt(self._exchange)]
         if self._is_structured:
             if not any(notice["kind"] == "answer_stopped" for notice in self._exchange.notices):
                 self._exchange.notices.append({"kind": "answer_stopped", "text": words})

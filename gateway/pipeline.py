@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.admission import FirstContact, Identify, Minors
+from gateway.copies import KeepText
 from gateway.decisions import Decision
 from gateway.events import Event
 from gateway.exchange import Exchange
@@ -21,6 +22,8 @@ from gateway.filtering import AnswerFilter, PromptFilter
 from gateway.judging import AnswerJudge, PromptJudge
 from gateway.media_labels import LabelMedia
 from gateway.notices import NoticesInAnswer
+from gateway.personal_data import PersonalPrompt, personal_answer
+from gateway.picture_checks import AnswerPictures, PromptPictures
 from gateway.text_labels import LabelAnswer
 
 if TYPE_CHECKING:
@@ -72,10 +75,22 @@ class AnswerDuty(Protocol):
 
 
 class MediaDuty(Protocol):
-    """A duty on the media of one plain answer, once it is whole. It takes its time off the event loop."""
+    """A duty on the media of one answer, each once it is whole. It takes its time off the event loop."""
 
     async def label(self, events: Sequence[Event]) -> Sequence[Event]:
         """What becomes of `events`; anything that it raises breaks the stage."""
+        ...
+
+    def concerns(self, events: Sequence[Event]) -> bool:
+        """Whether `events` have to go through `label_texts`; asked for every batch in order, so it must cost little."""
+        ...
+
+    async def label_texts(self, events: Sequence[Event]) -> list[Event]:
+        """What becomes of `events` whose texts hold media."""
+        ...
+
+    def cut_texts(self, events: Sequence[Event]) -> list[Event]:
+        """The same without the media, where the upstream broke off and nothing can be labelled any more."""
         ...
 
 
@@ -83,8 +98,8 @@ class MediaDuty(Protocol):
 class Stage:
     """One step of the way. `request` makes the duty once for the house, `answer` and `media` for each exchange.
 
-    `answer` gives None where the settings leave the stage out. `media` sees plain answers only: a stream's media are
-    not served, because a label stands in the whole.
+    `answer` gives None where the settings leave the stage out. `media` sees a plain answer once it is whole, and of a
+    stream each batch that holds media, in order.
     """
 
     name: str
@@ -105,9 +120,38 @@ WAY: tuple[Stage, ...] = (
     Stage(
         "identify",
         Side.REQUEST,
-        "who is asking, from the signed Duty-Subject token; unsigned hints only tighten",
+        "who is asking: the tenant from an API key, the person from the signed Duty-Subject token; unsigned hints only "
+        "tighten",
         FailureRule.REFUSE,
         request=lambda house: Identify(house.identifier),
+    ),
+    Stage(
+        "switches",
+        Side.REQUEST,
+        "what is paused is refused, and stops where it runs, in every process",
+        FailureRule.REFUSE,
+        request=lambda house: house.switches,
+    ),
+    Stage(
+        "measures",
+        Side.REQUEST,
+        "who is suspended is refused, who is restricted gets less, who is warned reads it",
+        FailureRule.REFUSE,
+        request=lambda house: house.measures,
+    ),
+    Stage(
+        "quotas",
+        Side.REQUEST,
+        "an API key of the gateway's own has its requests a minute and tokens a day",
+        FailureRule.REFUSE,
+        request=lambda house: house.api_keys,
+    ),
+    Stage(
+        "incident notices",
+        Side.REQUEST,
+        "who has to be told of an incident is told beside the answer",
+        FailureRule.REFUSE,
+        request=lambda house: house.incident_notices,
     ),
     Stage(
         "minors",
@@ -131,11 +175,25 @@ WAY: tuple[Stage, ...] = (
         request=lambda house: PromptFilter(house.filter),
     ),
     Stage(
+        "personal prompt",
+        Side.REQUEST,
+        "personal data in the prompt, where set: noted, masked in what the model gets, or refused",
+        FailureRule.REFUSE,
+        request=lambda house: PersonalPrompt(house.filters.personal),
+    ),
+    Stage(
         "judge prompt",
         Side.REQUEST,
-        "what people and tools say, by the check that needs context, where one is set",
+        "what people and tools say, by terms with context, the classifier and a guard model, as set",
         FailureRule.REFUSE,
-        request=lambda house: PromptJudge(house.judging),
+        request=lambda house: PromptJudge(lambda: house.judging),
+    ),
+    Stage(
+        "check pictures",
+        Side.REQUEST,
+        "pictures in the prompt, by lists of known ones, a model, the words in them, as set; or those behind links",
+        FailureRule.REFUSE,
+        request=lambda house: PromptPictures(house.filters.pictures),
     ),
     Stage("forward", Side.MODEL, "the model is called with what was checked", FailureRule.UPSTREAM_ERROR),
     Stage(
@@ -146,12 +204,30 @@ WAY: tuple[Stage, ...] = (
         answer=lambda house, exchange: AnswerFilter(exchange, exchange.filter or house.filter.current),
     ),
     Stage(
+        "personal answer",
+        Side.ANSWER,
+        "personal data in the answer, where set: noted, masked or stopped, through the same guard",
+        FailureRule.STOP,
+        answer=lambda house, exchange: personal_answer(exchange, house.filters.personal),
+    ),
+    Stage(
         "judge answer",
         Side.ANSWER,
-        "sentence by sentence, by the check that needs context, where one is set; late verdicts stop and retract",
+        "sentence by sentence, a plain answer whole, by the same checks; late verdicts stop and retract",
         FailureRule.STOP,
         answer=lambda house, exchange: (
-            None if house.judging is None else AnswerJudge(exchange, house.judging, house.clock)
+            None
+            if (judging := exchange.judging or house.judging) is None
+            else AnswerJudge(exchange, judging, house.clock)
+        ),
+    ),
+    Stage(
+        "fingerprint",
+        Side.ANSWER,
+        "what texts read like is remembered, where set, so that a copy without labels is found again",
+        FailureRule.STOP,
+        answer=lambda house, exchange: (
+            None if house.copies is None or not house.copies.of_texts else KeepText(exchange, house.copies)
         ),
     ),
     Stage(
@@ -169,12 +245,26 @@ WAY: tuple[Stage, ...] = (
         answer=lambda house, exchange: NoticesInAnswer(exchange),
     ),
     Stage(
+        "check media",
+        Side.ANSWER,
+        "pictures in the answer, by the same checks, before they are labelled",
+        FailureRule.STOP,
+        media=lambda house, exchange: AnswerPictures(exchange, house.filters.pictures),
+    ),
+    Stage(
         "label media",
         Side.ANSWER,
-        "visible or audible label, seven-key object and signed manifest in the pictures and sounds of a plain answer, "
-        "read back; what cannot get them, and media in streams, do not leave",
+        "visible or audible label, seven-key object and signed manifest in pictures and sounds, streamed ones too, "
+        "behind links and in data addresses inside texts, read back; what cannot get them does not leave",
         FailureRule.STOP,
-        media=lambda house, exchange: LabelMedia(exchange, house.media, house.meters),
+        media=lambda house, exchange: LabelMedia(
+            exchange,
+            house.media,
+            house.meters,
+            house.links,
+            house.films,
+            None if house.text_manifests is None else house.text_manifests.begin(exchange),
+        ),
     ),
     Stage(
         "record",

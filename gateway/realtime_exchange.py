@@ -19,7 +19,8 @@ from gateway.decisions import Action, Decision, Refusal, Verdict
 from gateway.exchange import ANONYMOUS, Exchange, Outcome, Person, Prompt
 from gateway.language import language_of_prompt
 from gateway.messages import MESSAGES
-from gateway.pipeline import Stage
+from gateway.pipeline import FailureRule, Stage
+from gateway.state import StateError
 from gateway.wires.realtime import PATH, OpenAIRealtime
 
 if TYPE_CHECKING:
@@ -124,3 +125,14 @@ class HeldExchange:
             await self._house.recorder.closed(self.exchange, was_opened=was_opened)
         finally:
             self._house.meters.count_exchange(self.exchange, self._house.clock())
+            if self.exchange.person.api_key:
+                await self._count_tokens()
+
+    async def _count_tokens(self) -> None:
+        """Count what an API key used. The record stands even where the counters are away: the next response is then
+        refused."""
+        try:
+            await self._house.api_keys.ended(self.exchange)
+        except StateError as error:
+            log.error("quotas_not_counted", record=self.exchange.record_id, error=type(error).__name__)
+            self._house.meters.duty_errors.inc("quotas", FailureRule.REFUSE.value)

@@ -12,7 +12,7 @@ What must hold, in this order of importance:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
@@ -32,7 +32,7 @@ from gateway.state import StateError
 from gateway.streaming import StreamedAnswer, failure_of
 from gateway.upstream import UpstreamAnswer, UpstreamFailure
 from gateway.wires.interfaces import BadAnswer, BadRequest, Wire
-from gateway.wires.json_text import clean, loads_event, strings
+from gateway.wires.json_text import clean, loads_event, says_it_once, strings
 
 if TYPE_CHECKING:
     from gateway.house import House
@@ -117,8 +117,8 @@ class Runner:
 class _Passage:
     """One exchange on its way."""
 
-    __slots__ = ("closed", "exchange", "hang_up", "house", "is_begun", "opening", "receive", "runner", "scope", "send",
-                 "wire")  # fmt: skip
+    __slots__ = ("closed", "exchange", "halted", "halting", "hang_up", "house", "is_begun", "opening", "receive",
+                 "runner", "scope", "send", "streamed", "task", "wire")  # fmt: skip
 
     def __init__(
         self, runner: Runner, wire: Wire, exchange: Exchange, scope: Scope, receive: Receive, send: Send
@@ -136,12 +136,26 @@ class _Passage:
         """Whether a byte of the answer has left."""
         self.closed = False
         """Whether the record that ends the exchange was given to the log: it is written once, and to its end."""
+        self.task = asyncio.current_task()
+        self.streamed: StreamedAnswer | None = None
+        self.halted: Refusal | None = None
+        """Why the exchange was ended from outside."""
+        self.halting: asyncio.Task[None] | None = None
 
     async def walk(self) -> None:
         """The whole way. Never raises for what a client or an upstream does."""
         exchange = self.exchange
+        self.house.switches.enter(exchange, self.halt)
         try:
-            await self._answer()
+            try:
+                await self._answer()
+            except asyncio.CancelledError:
+                if self.halted is None or self.is_begun or self.task is None or self.task.uncancel():
+                    raise
+                await self._say_halted(self.halted)
+            if exchange.person.subject:
+                await self._count(self.house.measures.ended(exchange))
+                await self._count(self.house.incident_notices.ended(exchange))
         except asyncio.CancelledError:
             is_gone = self.hang_up is not None and self.hang_up.is_gone
             exchange.outcome = Outcome.CLIENT_GONE if is_gone else Outcome.FAILED
@@ -161,9 +175,30 @@ class _Passage:
             exchange.outcome = Outcome.FAILED
             await self._say_unrecorded()
         finally:
+            self.house.switches.leave(exchange)
             if self.hang_up is not None:
                 self.hang_up.stop()
             self.house.meters.count_exchange(exchange, self.house.clock())
+            if exchange.person.api_key:  # whoever hangs up has used what was made for them
+                await self._count(self.house.api_keys.ended(exchange), "quotas")
+
+    def halt(self, refusal: Refusal) -> None:
+        """End the exchange now, from outside: a stream with the wire's own ending, everything else with `refusal`."""
+        if self.closed or self.halted is not None:
+            return
+        self.halted = refusal
+        if not self.is_begun:
+            if self.task is not None:
+                self.task.cancel()
+        elif self.streamed is not None:
+            self.halting = asyncio.ensure_future(self.streamed.halt(refusal.decision, "answer_paused"))
+
+    async def _say_halted(self, refusal: Refusal) -> None:
+        exchange = self.exchange
+        exchange.decide(refusal.decision)
+        exchange.outcome = Outcome.STOPPED if exchange.asked_at else Outcome.REFUSED
+        body = self.wire.error(refusal.status, refusal.code, refusal.message)
+        await self._whole(refusal.status, body, refusal.headers)
 
     async def _answer(self) -> None:
         exchange, wire = self.exchange, self.wire
@@ -225,6 +260,8 @@ class _Passage:
         for name, value in self.exchange.headers:
             if name == b"content-length" and (not value.isdigit() or int(value) > limits.request_body_bytes):
                 raise _too_large(limits.request_body_bytes)
+            if name == b"duty-receipt":
+                self.exchange.wants_receipt = True
             if name == b"content-encoding" and value.lower() != b"identity":
                 raise BadRequest("unsupported_encoding", "Send the request body without Content-Encoding.", status=415)
         message = await self.receive()
@@ -253,6 +290,8 @@ class _Passage:
 
     async def _refuse(self, refusal: Refusal) -> None:
         exchange = self.exchange
+        if exchange.person.subject:
+            await self._count(self.house.measures.refused(exchange, refusal))
         exchange.decide(refusal.decision)
         exchange.outcome = Outcome.REFUSED
         in_band = self.wire.refusal(exchange, refusal) if refusal.in_band else None
@@ -292,6 +331,7 @@ class _Passage:
                 wire.call(exchange.path, self._query(), exchange.prompt), exchange.headers
             ) as answer:
                 exchange.upstream_status = answer.status
+                exchange.upstream_id = answer.request_id
                 if answer.status >= 300:
                     refused = await answer.body(house.settings.limits.answer_body_bytes)
                 elif is_stream:
@@ -329,6 +369,8 @@ class _Passage:
         except ValueError:
             return False
         current = self.exchange.filter
+        if not says_it_once(body):
+            return False
         return current is None or current.check_texts(texts, "answer")[1].verdict in (Finding.PASS, Finding.FLAG)
 
     async def _plain(self, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
@@ -350,7 +392,7 @@ class _Passage:
             reader = self.wire.reader(exchange.prompt, house.settings.limits.event_bytes)
             events = chain.through(await self._aside(lambda: [*reader.feed(body), *reader.close()], len(body)))
             await chain.settled()
-            whole = await chain.media([*events, *late])
+            whole = await chain.media(await chain.media_in_texts([*events, *late]))
             out = await self._aside(lambda: writer.write(whole), len(body))
         except BadAnswer as error:
             raise failure_of(error) from None
@@ -384,7 +426,8 @@ class _Passage:
             await self._begin(writer.content_type, answer.headers())
             await self.send({"type": "http.response.body", "body": out, "more_body": True})
 
-        last = await StreamedAnswer(house, exchange, answer, reader, writer, chain, send, self._count_use).run()
+        self.streamed = StreamedAnswer(house, exchange, answer, reader, writer, chain, send, self._count_use)
+        last = await self.streamed.run()
         self._decided(chain)
         house.meters.stream_holdback.observe(float(exchange.most_held))
         await self._begin(writer.content_type, answer.headers())
@@ -423,13 +466,16 @@ class _Passage:
 
     def _headers(self, content_type: bytes, upstream: Sequence[tuple[bytes, bytes]] = ()) -> list[tuple[bytes, bytes]]:
         exchange = self.exchange
-        return [
+        headers = [
             (b"content-type", content_type),
             (b"duty-record", exchange.record_id.encode()),
             (b"ai-disclosure", self.house.disclosure.header(exchange.model)),
             _NO_STORE,
             *(pair for pair in upstream if pair[0] != b"cache-control"),
         ]
+        if exchange.wants_receipt:
+            headers += self.house.recorder.receipt(exchange)
+        return headers
 
     async def _begin(self, content_type: bytes, upstream: list[tuple[bytes, bytes]]) -> None:
         """The head of a stream, once its opening record is durable."""
@@ -490,6 +536,15 @@ class _Passage:
             await self.house.disclosure.mark_told(exchange.person)
         if exchange.person.is_protected:
             await self._count_use()
+
+    async def _count(self, counting: Awaitable[None], duty: str = "measures") -> None:
+        """Count what follows for a person from an exchange whose answer is settled. It stays settled where the counters
+        are away: the next request is then refused by the rule of its stage."""
+        try:
+            await counting
+        except StateError as error:
+            log.error(f"{duty}_not_counted", record=self.exchange.record_id, error=type(error).__name__)
+            self.house.meters.duty_errors.inc(duty, FailureRule.REFUSE.value)
 
     async def _count_use(self) -> None:
         """Count a protected person's time. An answer that has begun is finished even where the counters are away: the

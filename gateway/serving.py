@@ -15,6 +15,7 @@ import multiprocessing.connection
 import os
 import signal
 import socket
+import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -31,13 +32,16 @@ from gateway.app import create_operator_app, create_public_app
 from gateway.home import Home
 from gateway.house import House
 from gateway.identity import IdentityError
-from gateway.recovery import close_crashed
+from gateway.recovery import close_abandoned, close_crashed
 from gateway.sample import serve_sample
 from gateway.settings import Settings
+from gateway.state import StateError
 
 log = structlog.get_logger("dutybound.serving")
 
 _GRACE_S = 10
+_PONG_S = 20.0
+"""How long a peer of a WebSocket may leave a ping unanswered."""
 _RESTART_AFTER_S = 1.0
 _HOUSEKEEPING_S = 60.0
 _GC_THRESHOLDS = (20_000, 20, 50)
@@ -139,16 +143,24 @@ async def _serve(settings: Settings, home: Home, sockets: Sockets, worker: int, 
         stack.push_async_callback(house.close)
         for caution in house.identifier.cautions:
             log.warning("caution", text=caution)
-        await close_crashed(house.log, home.path, crashed.before, writer=f"gw-{worker}" if crashed.own_only else "")
+        if settings.audit.url:
+            await close_abandoned(house.log, home.path)
+        else:
+            await close_crashed(house.log, home.path, crashed.before, writer=f"gw-{worker}" if crashed.own_only else "")
         # The tables of terms and templates live as long as the process: without them each collection is short.
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
+        with contextlib.suppress(StateError):  # requests are refused until the orders can be learned; `/readyz` says so
+            await house.standing.refresh()
+        house.courier.start()
         housekeeping = asyncio.create_task(_keep_house(house))
         stack.callback(housekeeping.cancel)
+        log_keeping = asyncio.create_task(house.log_keeping.run())
+        stack.callback(log_keeping.cancel)
         listeners = [
-            _listener(create_public_app(house), is_public=True),
-            _listener(create_operator_app(house), is_public=False),
+            _listener(create_public_app(house), settings, is_public=True),
+            _listener(create_operator_app(house), settings, is_public=False),
         ]
         loop = asyncio.get_running_loop()
 
@@ -160,6 +172,7 @@ async def _serve(settings: Settings, home: Home, sockets: Sockets, worker: int, 
             loop.add_signal_handler(number, stop)
         loop.add_signal_handler(signal.SIGHUP, lambda: _reload(house))
         if settings.server.workers > 1:
+            house.reload_others = lambda: os.kill(os.getppid(), signal.SIGHUP)  # the supervisor tells all of them
             _end_with_supervisor(loop, stop)
         await asyncio.gather(
             listeners[0].serve(sockets=[sockets.public]), listeners[1].serve(sockets=[sockets.operator])
@@ -167,13 +180,19 @@ async def _serve(settings: Settings, home: Home, sockets: Sockets, worker: int, 
     return 0
 
 
-def _listener(app: ASGIApp, *, is_public: bool) -> _Listener:
+def _listener(app: ASGIApp, settings: Settings, *, is_public: bool) -> _Listener:
+    """Only the public listener speaks WebSocket: without compression, so that a frame holds what it weighs."""
+    limits = settings.limits
     return _Listener(
         uvicorn.Config(
             app,
             loop="none",
             http="httptools",
-            ws="none",
+            ws="websockets-sansio" if is_public else "none",
+            ws_max_size=limits.request_body_bytes,
+            ws_per_message_deflate=False,
+            ws_ping_interval=limits.keep_alive_s,
+            ws_ping_timeout=_PONG_S,
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -193,8 +212,13 @@ async def _keep_house(house: House) -> None:
     while True:
         try:
             await house.record_owed()
-        except (AuditError, ComplaintError) as error:
+            await house.own_records.settle()
+        except (AuditError, ComplaintError, StateError) as error:
             log.warning("facts_still_owed", reason=str(error))
+        with contextlib.suppress(OSError):  # a disk that is away stops the answers that need it, and says so there
+            await asyncio.to_thread(house.media_store.sweep)
+        with contextlib.suppress(sqlite3.Error):  # counted where it is written
+            await house.forget_old_copies()
         await asyncio.sleep(_HOUSEKEEPING_S)
 
 
@@ -270,13 +294,13 @@ _REFUSED = 2
 
 
 def _child(settings: Settings, home: Home, sockets: Sockets, worker: int, crashed: Crashed) -> None:
-    from gateway.cli import REFUSALS
+    from gateway.cli import refusals
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     try:
         sys.exit(_work(settings, home, sockets, worker, crashed))
-    except REFUSALS as error:
+    except refusals() as error:
         print(f"dutybound: {error}", file=sys.stderr)
         sys.exit(_REFUSED)
 
@@ -294,10 +318,5 @@ def _end_with_supervisor(loop: asyncio.AbstractEventLoop, stop: Callable[[], Non
 
 
 def _tree_size(home: Home) -> int:
-    from audit_log import open_reader
-
-    _, store = open_reader(home.audit)
-    try:
+    with home.place().reading() as (store, _):
         return store.next_index()
-    finally:
-        store.close()

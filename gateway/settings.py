@@ -120,35 +120,145 @@ class Identity(Section):
 
     jwt: Jwt = Jwt()
     required: bool = False
+    api_keys: Literal["off", "accept", "require"] = "accept"
     default_tz: str = "Asia/Shanghai"
 
 
-class ContextCheckSettings(Section):
-    """A service that judges texts in their context, and how answers wait for it.
+Meets = Literal["refuse", "flag", "pass"]
+"""What is done about a finding: a prompt is refused or an answer stopped, it is noted, or nothing is done."""
 
-    `release` is strict (text leaves after its verdict), hold (at most `hold_chars` characters or `hold_s` seconds
-    behind), or concurrent (text leaves at once; a late verdict stops the answer and names what to take back).
+
+class ClassifierSettings(Section):
+    """The classifier that judges meaning. Its scores fall into three bands: pass, middle, block.
+
+    `classes` holds exceptions for single classes, each as class, `prompt` or `answer`, band and what it meets, such as
+    `"A5b answer middle pass"`. A middle band meets a guard model first, where one is set.
     """
 
-    url: str = ""
-    timeout_s: Seconds = 5.0
-    release: Literal["strict", "hold", "concurrent"] = "strict"
-    hold_chars: Annotated[int, Field(ge=1, le=100_000)] = 200
-    hold_s: Seconds = 1.0
+    use: bool = True
+    weights: str = ""
+    prompt_block: Meets = "refuse"
+    prompt_middle: Meets = "flag"
+    answer_block: Meets = "refuse"
+    answer_middle: Meets = "flag"
+    classes: tuple[str, ...] = ()
+    trusted_roles: tuple[str, ...] = ()
+    threads: Annotated[int, Field(ge=1, le=16)] = 1
+    long_chars: Annotated[int, Field(ge=100, le=100_000)] = 1_000
+    most_chars: Annotated[int, Field(ge=1_000, le=100_000_000)] = 1_000_000
 
-    @field_validator("url")
+    @field_validator("classes")
     @classmethod
-    def _http(cls, value: str) -> str:
-        if value and not value.startswith(("http://", "https://")):
-            raise ValueError("expected an http:// or https:// URL, or nothing")
+    def _exceptions(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for line in value:
+            words = line.split()
+            if (
+                len(words) != 4
+                or words[1] not in ("prompt", "answer")
+                or words[2] not in ("middle", "block")
+                or words[3] not in ("refuse", "flag", "pass")
+            ):
+                raise ValueError('expected entries such as "A5b answer middle pass"')
+        return value
+
+
+class GuardModelSettings(Section):
+    """A guard model or moderation service, asked for a second opinion.
+
+    `ask` is `middle` (for what the classifier leaves open) or `all`. `when_unavailable` is `refuse`, `flag` or what the
+    policy says. `template`, `pattern`, `outcomes`, `labels` and `default_class` are for the kind `chat_template`.
+    """
+
+    kind: Literal["", "qwen3guard", "llama_guard", "shieldgemma", "openai_moderation", "chat_template", "http"] = ""
+    url: str = ""
+    model: str = ""
+    api_key_env: str = ""
+    timeout_s: Seconds = 5.0
+    ask: Literal["middle", "all"] = "middle"
+    when_unavailable: Literal["policy", "refuse", "flag"] = "policy"
+    strict: bool = False
+    template: str = ""
+    pattern: str = ""
+    outcomes: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    default_class: str = "A1h"
+    breaker_failures: Annotated[int, Field(ge=1, le=1_000)] = 5
+    breaker_rest_s: Seconds = 30.0
+    cache_s: Annotated[float, Field(ge=0, le=86_400)] = 3_600.0
+    cache_entries: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
+
+    @model_validator(mode="after")
+    def _reachable(self) -> GuardModelSettings:
+        if self.kind and not self.url.startswith(("http://", "https://")):
+            raise ValueError("expected url to be an http:// or https:// URL, because kind is set")
+        if self.url and not self.kind:
+            raise ValueError("expected kind, because url is set")
+        for line in (*self.outcomes, *self.labels):
+            if not all(part.strip() for part in line.partition("=")):
+                raise ValueError('expected outcomes such as "unsafe=block" and labels such as "violence=A1f"')
+        return self
+
+
+class PersonalDataSettings(Section):
+    """Personal data in prompts and answers. `mask` puts `*` in place of each character."""
+
+    kinds: tuple[Literal["id_card", "mobile", "bank_card", "passport", "email", "address"], ...] = (
+        "id_card", "mobile", "bank_card", "passport", "email", "address",
+    )  # fmt: skip
+    prompt: Literal["pass", "flag", "mask", "refuse"] = "pass"
+    answer: Literal["pass", "flag", "mask", "refuse"] = "pass"
+
+
+class PictureCheckSettings(Section):
+    """Checks of pictures in prompts and plain answers: known ones by perceptual hash, an ONNX model, words in them.
+
+    `model_classes` names the class of each of the model's outputs, `-` for a harmless one. `plugins` are checks of your
+    own, as `module:name`. `links` says what becomes of pictures in prompts that are only an address: nobody here can
+    look at them.
+    """
+
+    hashes: tuple[str, ...] = ()
+    hash_radius: Annotated[int, Field(ge=0, le=16)] = 6
+    model: str = ""
+    model_classes: tuple[str, ...] = ()
+    model_block_bp: Annotated[int, Field(ge=1, le=10_000)] = 8_000
+    model_flag_bp: Annotated[int, Field(ge=1, le=10_000)] = 5_000
+    words: Literal["", "rapidocr", "pytesseract"] = ""
+    plugins: tuple[str, ...] = ()
+    links: Literal["pass", "refuse"] = "pass"
+    prompt: Literal["refuse", "flag"] = "refuse"
+    answer: Literal["refuse", "flag"] = "refuse"
+    threads: Annotated[int, Field(ge=1, le=64)] = 2
+    timeout_s: Seconds = 10.0
+    most_pixels: Annotated[int, Field(ge=10_000, le=1_000_000_000)] = 50_000_000
+    most_pictures: Annotated[int, Field(ge=1, le=1_000)] = 50
+
+    @field_validator("plugins")
+    @classmethod
+    def _places(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(module and name for module, _, name in (place.partition(":") for place in value)):
+            raise ValueError('expected places such as "package.module:name"')
         return value
 
 
 class ContentFilterSettings(Section):
-    """The term files, relative to the configuration file, and what people read when an answer is stopped."""
+    """What judges texts: term files, relative to the configuration file, and how answers wait for checks.
+
+    `release` is hold (text leaves as soon as the checks that need no waiting have looked at it, at most `hold_s`
+    seconds or `hold_chars` characters behind), strict (a sentence leaves after its verdict), or concurrent (text leaves
+    at once; a late verdict stops the answer and names what to take back).
+    """
 
     terms: tuple[str, ...] = ()
-    check: ContextCheckSettings = ContextCheckSettings()
+    context_terms: tuple[str, ...] = ()
+    own_terms: bool = True
+    release: Literal["strict", "hold", "concurrent"] = "hold"
+    hold_chars: Annotated[int, Field(ge=1, le=100_000)] = 200
+    hold_s: Seconds = 0.1
+    classifier: ClassifierSettings = ClassifierSettings()
+    guard_model: GuardModelSettings = GuardModelSettings()
+    personal: PersonalDataSettings = PersonalDataSettings()
+    pictures: PictureCheckSettings = PictureCheckSettings()
 
 
 class Minors(Section):
@@ -163,6 +273,13 @@ class Label(Section):
 
     `sound` is `audible` (the rhythm, or `voice_clip`, in every sound; formats that cannot hold it are refused) or
     `interface` (your own interface says beside the sound, all the time, that it is machine-made).
+
+    `watermark` is the invisible mark of pictures: `on` where the picture can hold one, `required` refuses those that
+    cannot. `watermark_method` is `waves`, or what an installed package offers. `fingerprints` says of what a hash is
+    kept, by which a copy without labels is found again: everything, pictures and sounds, or nothing.
+
+    `links` says what becomes of media that an answer names by an address: `relabel` fetches them from the upstream's
+    own origin and from `link_hosts`, labels them and serves them for `link_keep_s`; `refuse` lets none out.
     """
 
     position: Literal["policy", "start", "end", "both"] = "policy"
@@ -172,6 +289,21 @@ class Label(Section):
     sound: Literal["audible", "interface"] = "audible"
     voice_clip: str = ""
     file_threads: Annotated[int, Field(ge=1, le=64)] = 2
+    signer: Annotated[str, Field(pattern=r"^([A-Za-z_][\w.]*:[A-Za-z_]\w*)?$")] = ""
+    timestamp_url: Annotated[str, Field(pattern=r"^(https?://\S+)?$")] = ""
+    text_manifest: bool = False
+    films: Literal["label", "refuse"] = "label"
+    film_most_s: Annotated[float, Field(ge=1, le=14_400)] = 600.0
+    film_timeout_s: Seconds = 600.0
+    links: Literal["relabel", "refuse"] = "relabel"
+    link_hosts: tuple[str, ...] = ()
+    link_timeout_s: Seconds = 60.0
+    link_keep_s: Annotated[float, Field(ge=60, le=2_592_000)] = 86_400.0
+    link_store_bytes: Annotated[int, Field(ge=1_048_576, le=1_099_511_627_776)] = 10 * 1024**3
+    watermark: Literal["on", "required", "off"] = "on"
+    watermark_method: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")] = "waves"
+    fingerprints: Literal["all", "media", "off"] = "all"
+    fingerprint_days: Annotated[int, Field(ge=0, le=36_525)] = 0
 
 
 class Redis(Section):
@@ -181,11 +313,96 @@ class Redis(Section):
     timeout_s: Seconds = 1.0
 
 
-class Audit(Section):
-    """The log. `bodies` says which prompts and answers are kept, sealed: none, those of blocked exchanges, or all."""
+class OrdersSettings(Section):
+    """Pauses, measures against people and other orders that every process follows.
 
-    bodies: Literal["none", "blocked", "all"] = "none"
+    `poll_s` bounds how long a process may not know of a change, `stale_after_s` how long it may go by what it knows.
+    """
+
+    poll_s: Annotated[float, Field(gt=0, le=0.5)] = 0.2
+    stale_after_s: Annotated[float, Field(ge=1, le=600)] = 10.0
+
+
+class IncidentSettings(Section):
+    """Incidents. `operator_kind` says which law's clock runs: of an ordinary operator, one of critical infrastructure,
+    or a central state organ."""
+
+    operator_kind: Literal["ordinary", "critical", "state_organ"] = "ordinary"
+
+
+class DeliverySettings(Section):
+    """Where reports about incidents are sent: a webhook, a mailbox, or both."""
+
+    webhook_url: str = ""
+    webhook_secret_env: str = ""
+    mail_host: str = ""
+    mail_port: Annotated[int, Field(ge=1, le=65_535)] = 587
+    mail_tls: Literal["starttls", "tls", "none"] = "starttls"
+    mail_user: str = ""
+    mail_password_env: str = ""
+    mail_from: str = ""
+    mail_to: tuple[str, ...] = ()
+    timeout_s: Annotated[float, Field(gt=0, le=60)] = 10.0
+    give_up_after_h: Annotated[float, Field(gt=0, le=8_760)] = 72.0
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _http(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("expected an http:// or https:// URL, or nothing")
+        return value
+
+
+class MeasuresSettings(Section):
+    """The ladder of measures against people (numbers come from the policy).
+
+    `automatic_up_to` is the highest step that the gateway takes by itself; people take every step.
+    """
+
+    automatic_up_to: Literal["none", "warn", "restrict", "suspend", "terminate"] = "suspend"
+    count: Literal["prompts", "both"] = "both"
+
+
+class Audit(Section):
+    """The log: where it lies, what it keeps, for how long, and who may read what is sealed.
+
+    `bodies` says which prompts and answers are kept, sealed: none, those of blocked exchanges, a sample, or all.
+    `master_key` is `file`, `env:NAME` or `hook:MODULE:FUNCTION` (see docs/audit.md). Days of 0: no limit of that kind.
+    """
+
+    url: str = ""
+    schema_name: str = "dutybound_audit"
+    spool_mb: Annotated[int, Field(ge=0, le=1_048_576)] = 64
+    spool_s: Seconds = 300.0
     max_pending: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
+    bodies: Literal["none", "blocked", "sampled", "all"] = "none"
+    sample_bp: Annotated[int, Field(ge=1, le=10_000)] = 100
+    master_key: str = "file"
+    two_person_reading: bool = True
+    reading_hours: Annotated[int, Field(ge=1, le=8_760)] = 24
+    keep_days: Annotated[int, Field(ge=0, le=36_500)] = 0
+    keep_risk_days: Annotated[int, Field(ge=0, le=36_500)] = 0
+    keep_body_days: Annotated[int, Field(ge=0, le=36_500)] = 0
+    hold_body_days: Annotated[int, Field(ge=0, le=36_500)] = 0
+    delete_after_days: Annotated[int, Field(ge=0, le=365)] = 7
+    disk_free_min_mb: Annotated[int, Field(ge=0, le=1_073_741_824)] = 1_024
+    census_every_s: Seconds = 3_600.0
+
+    @field_validator("url")
+    @classmethod
+    def _postgres(cls, value: str) -> str:
+        if value and not value.startswith(("postgresql://", "postgres://")):
+            raise ValueError("expected a postgresql:// URL, or nothing for a log in the data folder")
+        return value
+
+    @field_validator("master_key")
+    @classmethod
+    def _known_source(cls, value: str) -> str:
+        kind, _, rest = value.partition(":")
+        module, _, function = rest.partition(":")
+        if not (value == "file" or (kind == "env" and rest) or (kind == "hook" and module and function)):
+            raise ValueError('expected "file", "env:NAME" or "hook:MODULE:FUNCTION"')
+        return value
 
 
 class Limits(Section):
@@ -196,6 +413,16 @@ class Limits(Section):
     event_bytes: Annotated[int, Field(ge=1_024, le=1_073_741_824)] = 16 * 1024 * 1024
     body_timeout_s: Seconds = 60.0
     keep_alive_s: Seconds = 15.0
+
+
+class Realtime(Section):
+    """Sessions over WebSocket. `sound` says when a model's sound leaves: once all of its words were let out (`whole`),
+    or with the words that follow it (`follow`), for models that write before they speak."""
+
+    sound: Literal["whole", "follow"] = "whole"
+    input_sound: Literal["any", "transcribed"] = "any"
+    origins: tuple[str, ...] = ()
+    session_s: Seconds = 3_600.0
 
 
 class Server(Section):
@@ -236,8 +463,13 @@ class _Sources(BaseSettings):
     minors: Minors = Minors()
     label: Label = Label()
     redis: Redis = Redis()
+    orders: OrdersSettings = OrdersSettings()
+    measures: MeasuresSettings = MeasuresSettings()
+    incidents: IncidentSettings = IncidentSettings()
+    delivery: DeliverySettings = DeliverySettings()
     audit: Audit = Audit()
     limits: Limits = Limits()
+    realtime: Realtime = Realtime()
     server: Server = Server()
     logging: Logging = Logging()
 

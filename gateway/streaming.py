@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A streamed answer on its way to the client: read, sent through the duties, written, its last event held back.
 
-What must hold: bytes leave in the order of the events, also when a verdict releases text while the next event of the
-upstream is being worked on; a client that waits is kept awake; the last event is handed back, not sent, because the
-closing record must be durable before it.
+What must hold: bytes leave in the order of the events, also when a verdict releases text or a picture gets its labels
+while the next event of the upstream is being worked on; a client that waits is kept awake; the last event is handed
+back, not sent, because the closing record must be durable before it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from gateway.answer_chain import AnswerChain, DutyBroken
-from gateway.events import End, Event, TextDelta
+from gateway.decisions import Decision
+from gateway.events import End, Event, Finish, Media, TextDelta
 from gateway.exchange import Exchange, Outcome
+from gateway.filtering import CONTENT_FILTER
 from gateway.language import language_of_prompt
 from gateway.messages import MESSAGES
 from gateway.upstream import UpstreamAnswer, UpstreamFailure
@@ -53,6 +55,8 @@ class StreamedAnswer:
         self._send_part = send
         self._count_use = count_use
         self._turn = asyncio.Lock()
+        self._choices: dict[int, bool] = {}
+        """The choices that were begun, and whether each has ended."""
         self._last = b""
         self._is_ended = False
         self._sent_at = house.clock()
@@ -70,7 +74,8 @@ class StreamedAnswer:
             if exchange.outcome is Outcome.OPEN:
                 exchange.outcome = Outcome.COMPLETED
         except BadAnswer as error:
-            self._last = await self._break_off(failure_of(error))
+            if exchange.outcome is not Outcome.STOPPED:
+                self._last = await self._break_off(failure_of(error))
         except UpstreamFailure as failure:
             if exchange.outcome is not Outcome.STOPPED:  # a stop cuts the upstream off on purpose
                 self._last = await self._break_off(failure)
@@ -85,7 +90,28 @@ class StreamedAnswer:
             pulse.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await pulse
-        return self._last
+        async with self._turn:  # who ends the answer from outside finishes its last words first
+            return self._last
+
+    async def halt(self, decision: Decision, words: str) -> None:
+        """End the answer now, as the wire ends one: the model's call is cancelled first, nothing more of the model's
+        leaves. `words` names what the person reads. An answer that has ended meanwhile stays as it is."""
+        exchange = self._exchange
+        if exchange.outcome is not Outcome.OPEN or self._is_ended:
+            return
+        exchange.outcome, exchange.stop_words = Outcome.STOPPED, words
+        exchange.decide(decision)
+        self._answer.cancel()
+        async with self._turn:
+            if self._is_ended:
+                return
+            choices = [choice for choice, is_over in self._choices.items() if not is_over] or [0]
+            endings: list[Event] = [Finish(choice, CONTENT_FILTER) for choice in choices]
+            try:
+                await self._out(self._chain.ending([*endings, End()]))
+            except DutyBroken:
+                exchange.outcome, self._is_ended = Outcome.FAILED, True
+                self._last = self._writer.broken("duty_failed", MESSAGES["duty_failed"][language_of_prompt(exchange)])
 
     async def _read(self) -> None:
         exchange, house = self._exchange, self._house
@@ -135,10 +161,20 @@ class StreamedAnswer:
     async def _out(self, events: list[Event]) -> None:
         if not events:
             return
+        events = await self._chain.media_in_texts(events)
         delivered = self._exchange.delivered
+        has_media = False
         for event in events:
             if isinstance(event, TextDelta):
                 delivered[event.lane] = delivered.get(event.lane, 0) + len(event.text)
+                if event.lane.choice >= 0:
+                    self._choices.setdefault(event.lane.choice, False)
+            elif isinstance(event, Finish):
+                self._choices[event.choice] = True
+            elif isinstance(event, Media):
+                has_media = True
+        if has_media:
+            events = list(await self._chain.media(events))
         if self._exchange.outcome is Outcome.STOPPED and isinstance(events[-1], End):
             self._retract()
         out = self._writer.write(events)
@@ -151,6 +187,8 @@ class StreamedAnswer:
     def _retract(self) -> None:
         """Name, for an app that can take text back, what has left of an answer that was stopped."""
         exchange = self._exchange
+        if exchange.stop_words != "answer_stopped":
+            return  # what has left is not what the answer was stopped for
         exchange.notices.append(
             {
                 "kind": RETRACTION,

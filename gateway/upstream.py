@@ -13,13 +13,15 @@ import os
 import ssl
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from urllib.parse import unquote_plus
+from urllib.parse import unquote_plus, urljoin
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from multidict import CIMultiDict
 from yarl import URL
 
+from gateway.api_keys import KEY_HEADERS, PREFIX
+from gateway.media_links import LinkHosts, LinkRefused
 from gateway.settings import Upstream as UpstreamSettings
 from gateway.settings import secret
 from gateway.wires.interfaces import Call
@@ -30,6 +32,7 @@ _NOT_FORWARDED = frozenset(
         b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te",
         b"trailer", b"transfer-encoding", b"upgrade", b"host", b"content-length", b"content-type", b"content-encoding",
         b"accept-encoding", b"expect", b"cookie", b"accept",
+        b"sec-websocket-key", b"sec-websocket-version", b"sec-websocket-extensions", b"sec-websocket-protocol",
         # Where the client sits is no business of the model's.
         b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip",
     }
@@ -44,8 +47,13 @@ _NOT_RETURNED = frozenset(
 )  # fmt: skip
 
 
-_KEY_HEADERS = frozenset({b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key"})
-"""Where the wires carry a client's key for the model."""
+_CLOSE_S = 2.0
+"""How long a WebSocket's closing handshake may take."""
+
+_OWN_MARK = PREFIX.encode()
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MOST_REDIRECTS = 3
 
 
 class UpstreamFailure(Exception):
@@ -74,6 +82,14 @@ _MESSAGES = {
 }
 
 
+class UpstreamRefusal(Exception):
+    """The model refused a session. `status` is its own."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(str(status))
+        self.status = status
+
+
 class UpstreamAnswer:
     """The head of an answer, and its body as it comes."""
 
@@ -87,6 +103,12 @@ class UpstreamAnswer:
     def content_type(self) -> str:
         """The media type without parameters, lower case."""
         return self._response.content_type
+
+    @property
+    def request_id(self) -> str:
+        """The id that the model's API gave this call, as its bill will name it; empty where it gave none."""
+        found = self._response.headers
+        return found.get("x-request-id") or found.get("request-id") or ""
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """The headers that a client may see."""
@@ -124,6 +146,44 @@ class UpstreamAnswer:
                 raise UpstreamFailure("upstream_too_large", 502)
             parts.append(data)
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+class UpstreamSocket:
+    """A WebSocket to the model. Both sides send text; anything else is no event of any wire."""
+
+    __slots__ = ("_socket",)
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket = socket
+
+    async def receive(self) -> str | None:
+        """The next message; None where the model has closed the session in order.
+
+        Raises `UpstreamFailure` where the connection is lost, a message is too large, or it is no text.
+        """
+        message = await self._socket.receive()
+        if message.type is aiohttp.WSMsgType.TEXT:
+            text: str = message.data
+            return text
+        if message.type is aiohttp.WSMsgType.BINARY:
+            raise UpstreamFailure("upstream_invalid", 502)
+        if message.type is aiohttp.WSMsgType.ERROR:
+            is_ours = isinstance(message.data, aiohttp.WebSocketError)
+            raise UpstreamFailure("upstream_invalid" if is_ours else "upstream_incomplete", 502)
+        if self._socket.close_code in (1000, 1001):
+            return None
+        raise UpstreamFailure("upstream_incomplete", 502)
+
+    async def send(self, text: str) -> None:
+        """Send a message; waits while the model does not read. Raises `UpstreamFailure`."""
+        try:
+            await self._socket.send_str(text)
+        except (aiohttp.ClientError, OSError, RuntimeError):
+            raise UpstreamFailure("upstream_incomplete", 502) from None
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._socket.close()
 
 
 def _break_off(content: aiohttp.StreamReader) -> None:
@@ -191,19 +251,56 @@ class Upstream:
             closed.exception()  # looked at, so that nobody misses it
         _break_off(self._reading.pop(protocol))
 
+    async def fetch(
+        self, url: str, hosts: LinkHosts, headers: Iterable[tuple[bytes, bytes]], limit: int, timeout_s: float
+    ) -> bytes:
+        """What is behind an address of the upstream's answer, at most `limit` bytes within `timeout_s` seconds.
+
+        The key goes to the upstream's own origin only. Raises `LinkRefused` for an address, or one that it redirects
+        to, that `hosts` does not allow, `UpstreamFailure` where nothing usable comes.
+        """
+        own = self.forwarded((name, value) for name, value in headers if name in KEY_HEADERS)
+        try:
+            async with asyncio.timeout(timeout_s):
+                for _ in range(_MOST_REDIRECTS + 1):
+                    hosts.check(url)
+                    sent = CIMultiDict(own) if hosts.is_own(url) else CIMultiDict()
+                    sent["accept-encoding"] = "identity"
+                    async with self._session.get(
+                        URL(url, encoded=True), headers=sent, allow_redirects=False
+                    ) as response:
+                        if response.status == 200:
+                            return await UpstreamAnswer(response).body(limit)
+                        if response.status not in _REDIRECTS:
+                            raise UpstreamFailure("upstream_invalid", 502)
+                        url = urljoin(url, response.headers.get("location", ""))
+                raise LinkRefused("link_redirects")
+        except TimeoutError:
+            raise UpstreamFailure("upstream_timeout", 504) from None
+        except (aiohttp.ClientError, OSError, ValueError):
+            raise UpstreamFailure("upstream_unreachable", 502) from None
+
     def forwarded(self, headers: Iterable[tuple[bytes, bytes]], key_header: str = "authorization") -> CIMultiDict[str]:
         """The client's headers as the model gets them: none of ours, none of this hop's. Where the gateway has a key of
-        its own for the model, it stands in `key_header` and no key of the client's goes on."""
+        its own for the model, it stands in `key_header` and no key of the client's goes on; a key that the gateway gave
+        to the client never does."""
         out: CIMultiDict[str] = CIMultiDict()
         for name, value in headers:
             if name in _NOT_FORWARDED or name.startswith(b"duty-"):
                 continue
-            if self._key and name in _KEY_HEADERS:
+            if name in KEY_HEADERS and (self._key or _OWN_MARK in value):
                 continue
             out.add(name.decode("latin-1"), value.decode("latin-1"))
         if self._key:
             out[key_header] = f"Bearer {self._key}" if key_header == "authorization" else self._key
         return out
+
+    def _path(self, call: Call) -> str:
+        """The path of `call`, without a key in its query that the model must not see."""
+        parameter = call.key_parameter
+        if parameter and (self._key or _OWN_MARK.decode() in unquote_plus(call.path)):
+            return _without(call.path, parameter)
+        return call.path
 
     @asynccontextmanager
     async def open(self, call: Call, headers: Iterable[tuple[bytes, bytes]]) -> AsyncIterator[UpstreamAnswer]:
@@ -213,8 +310,7 @@ class Upstream:
         """
         url = self._urls.get(call.path)
         if url is None:
-            path = _without(call.path, call.key_parameter) if self._key and call.key_parameter else call.path
-            url = URL(self._base + path, encoded=True)
+            url = URL(self._base + self._path(call), encoded=True)
             if len(self._urls) < 1_000 and "?" not in call.path:  # a query may hold a client's key: not kept
                 self._urls[call.path] = url
         forwarded = self.forwarded(headers, call.key_header)
@@ -235,3 +331,30 @@ class Upstream:
             yield answer
         finally:
             answer.cancel()
+
+    async def socket(
+        self, call: Call, headers: Iterable[tuple[bytes, bytes]], subprotocol: str, most_bytes: int
+    ) -> UpstreamSocket:
+        """Open a WebSocket at `call.path`; messages are at most `most_bytes` long. To be closed by whoever opened it.
+
+        A model that does not answer pings within the idle time is lost. Raises `UpstreamRefusal` where the model
+        answers the handshake with a status of its own, `UpstreamFailure` otherwise.
+        """
+        try:
+            socket = await self._session.ws_connect(
+                URL(self._base + self._path(call), encoded=True),
+                headers=self.forwarded(headers, call.key_header),
+                protocols=(subprotocol,) if subprotocol else (),
+                heartbeat=self._idle_s,
+                max_msg_size=most_bytes,
+                timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_S),
+            )
+        except aiohttp.WSServerHandshakeError as error:
+            if error.status >= 400:
+                raise UpstreamRefusal(error.status) from None
+            raise UpstreamFailure("upstream_invalid", 502) from None
+        except TimeoutError:
+            raise UpstreamFailure("upstream_timeout", 504) from None
+        except (aiohttp.ClientError, OSError, ValueError):
+            raise UpstreamFailure("upstream_unreachable", 502) from None
+        return UpstreamSocket(socket)

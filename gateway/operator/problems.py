@@ -7,6 +7,7 @@ at, so these bounds are all that stands between the listener and a stranger.
 """
 
 import asyncio
+from collections.abc import Mapping
 from typing import Final
 
 from fastapi import FastAPI
@@ -16,11 +17,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from audit_log.errors import AuditError, VerificationError
+from audit_log.access import AccessRefused
+from audit_log.erasure import ErasureRefused
+from audit_log.errors import AuditError, BodyErased, VerificationError
+from audit_log.holds import HoldRefused
 from complaints.errors import Conflict, Invalid, NotFound, NotPermitted, Unavailable, WrongKey
-from content_filter.errors import FilterError
+from content_filter.errors import FilterConflict, FilterError, FilterInvalid, FilterNotFound
+from gateway.delivery import DeliveryError
 from gateway.errors import MEDIA_TYPE, Problem
+from gateway.measures import MeasureError
 from gateway.operator.tokens import TokenError
+from gateway.state import StateError
+from gateway.switches import SwitchError
 
 BODY_BYTES: Final = 64 * 1024
 """Largest request body: an answer of 10,000 characters in its widest JSON spelling, six bytes a character, fits."""
@@ -62,14 +70,26 @@ _KNOWN: Final[dict[type[Exception], tuple[int, str, str]]] = {
     Conflict: (409, "conflict", "The complaint is not in a state that allows this; read it again"),
     Unavailable: (503, "store_unavailable", "The complaint store cannot be used now; try again"),
     WrongKey: (503, "wrong_key", "The complaint store cannot be opened with the key of this installation"),
+    StateError: (503, "orders_unavailable", "The store of orders cannot be used now; try again"),
     TokenError: (503, "tokens_unreadable", "The token file cannot be used; repair it in the data folder"),
+    HoldRefused: (409, "hold_refused", "This step cannot be taken with this hold"),
+    AccessRefused: (409, "access_refused", "This body may not be read now"),
+    ErasureRefused: (409, "erasure_refused", "This request cannot be taken"),
+    BodyErased: (410, "body_erased", "The key of this body was destroyed; its record stays provable"),
     VerificationError: (500, "log_damaged", "The audit log is not what it should be; run dutybound audit verify"),
     AuditError: (503, "log_unavailable", "The audit log cannot be read now; try again"),
+    FilterInvalid: (400, "invalid_request", "The request is not as expected"),
+    FilterNotFound: (404, "not_found", "No such incident"),
+    FilterConflict: (409, "conflict", "The incident is not in a state that allows this; read it again"),
+    DeliveryError: (400, "not_delivered", "The report cannot be delivered as asked"),
+    MeasureError: (400, "invalid_request", "The request is not as expected"),
+    SwitchError: (400, "invalid_request", "The request is not as expected"),
     FilterError: (503, "store_unavailable", "The incident store cannot be read now; try again"),
 }
 """Errors that endpoints let pass, by class: status, code, title. The most particular class of an error counts."""
 
-_SPEAKING: Final = (Invalid, NotPermitted, Conflict)
+_SPEAKING: Final = (Invalid, NotPermitted, Conflict, FilterInvalid, FilterConflict, DeliveryError, MeasureError,
+                    SwitchError, HoldRefused, AccessRefused, ErasureRefused)
 """Errors whose own message tells the client the next step; it names fields and states and no person's words."""
 
 
@@ -116,9 +136,18 @@ async def _on_defect(request: Request, error: Exception) -> Response:
 class BoundedBody:
     """Reads the whole body of a request before the application sees it, within limits of size and time."""
 
-    def __init__(self, app: ASGIApp, *, limit_bytes: int = BODY_BYTES, timeout_s: float = 60.0) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        limit_bytes: int = BODY_BYTES,
+        timeout_s: float = 60.0,
+        large: Mapping[str, int] | None = None,
+    ) -> None:
+        """`large` are the limits of the paths that take files."""
         self._app = app
         self._limit_bytes = limit_bytes
+        self._large = dict(large or {})
         self._timeout_s = timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -126,14 +155,15 @@ class BoundedBody:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self._app(scope, receive, send)
             return
+        limit_bytes = self._large.get(scope.get("path", ""), self._limit_bytes)
         try:
             async with asyncio.timeout(self._timeout_s):
-                body = await self._read(receive)
+                body = await self._read(receive, limit_bytes)
         except TimeoutError:
             await _answer(send, Problem(408, "body_timeout", "The request body did not arrive in time"))
             return
         except _TooLarge:
-            title = f"The request body is larger than {self._limit_bytes} bytes"
+            title = f"The request body is larger than {limit_bytes} bytes"
             await _answer(send, Problem(413, "body_too_large", title))
             return
         except ConnectionResetError:
@@ -145,7 +175,7 @@ class BoundedBody:
 
         await self._app(scope, replay, send)
 
-    async def _read(self, receive: Receive) -> bytes:
+    async def _read(self, receive: Receive, limit_bytes: int) -> bytes:
         pieces: list[bytes] = []
         size = 0
         while True:
@@ -154,7 +184,7 @@ class BoundedBody:
                 raise ConnectionResetError
             piece = message.get("body", b"")
             size += len(piece)
-            if size > self._limit_bytes:
+            if size > limit_bytes:
                 raise _TooLarge
             pieces.append(piece)
             if not message.get("more_body", False):

@@ -51,14 +51,32 @@ class Permission(StrEnum):
     READ_COMPLAINTS = "complaints.read"
     ANSWER_COMPLAINTS = "complaints.answer"
     READ_INCIDENTS = "incidents.read"
+    RELOAD_FILTER = "filter.reload"
+    KEEP_HOLDS = "holds.keep"
+    ERASE = "erasures.request"
+    READ_BODIES = "bodies.read"
+    HANDLE_INCIDENTS = "incidents.write"
+    PAUSE = "switches.write"
+    READ_MEASURES = "measures.read"
+    TAKE_MEASURES = "measures.write"
+    LABEL_FILES = "files.label"
 
 
 PERMISSIONS: Final[Mapping[Permission, frozenset[Role]]] = {
     Permission.READ_VERSION: frozenset(Role),
     Permission.READ_RECORDS: frozenset({Role.OFFICER, Role.AUDITOR, Role.ADMIN}),
     Permission.READ_INCIDENTS: frozenset({Role.OFFICER, Role.AUDITOR, Role.ADMIN}),
+    Permission.HANDLE_INCIDENTS: frozenset({Role.OFFICER, Role.ADMIN}),
+    Permission.LABEL_FILES: frozenset({Role.OPERATOR, Role.OFFICER, Role.ADMIN}),
+    Permission.PAUSE: frozenset({Role.OPERATOR, Role.ADMIN}),
+    Permission.READ_MEASURES: frozenset({Role.OFFICER, Role.AUDITOR, Role.ADMIN}),
+    Permission.TAKE_MEASURES: frozenset({Role.OFFICER, Role.ADMIN}),
     Permission.READ_COMPLAINTS: frozenset({Role.OFFICER, Role.AUDITOR, Role.ADMIN}),
+    Permission.RELOAD_FILTER: frozenset({Role.OFFICER, Role.ADMIN}),
     Permission.ANSWER_COMPLAINTS: frozenset({Role.OFFICER, Role.ADMIN}),
+    Permission.KEEP_HOLDS: frozenset({Role.OFFICER, Role.ADMIN}),
+    Permission.ERASE: frozenset({Role.OFFICER, Role.ADMIN}),
+    Permission.READ_BODIES: frozenset({Role.OFFICER, Role.ADMIN}),
 }
 
 

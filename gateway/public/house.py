@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from complaints import ComplaintDesk
+from gateway.copies import Copies
 from gateway.disclosure import Disclosure
+from gateway.media_store import MediaStore
 from gateway.policies import Policy
 from gateway.settings import Settings
 
@@ -34,8 +36,14 @@ class House:
     clock: Callable[[], float]
     checks: Callable[[], Mapping[str, bool]]
     find_record: FindRecord
+    media_store: MediaStore | None = None
+    """Labelled files that are served by address, None where there are none."""
     c2pa_root_pem: str = ""
     """The root of the provider's own signing chain, empty where there is none."""
+    copies: Copies | None = None
+    """What finds works again by their marks and fingerprints, None where nothing is kept."""
+    watermark_key: bytes = field(default=b"", repr=False)
+    """Empty where no marks are made."""
 
     @property
     def public_url(self) -> str:

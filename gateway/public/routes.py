@@ -11,6 +11,7 @@ from gateway.public.complaints import STATUS_PATH, Complaints
 from gateway.public.document import COMPLAINTS_PATH, PATH, Document
 from gateway.public.health import Health
 from gateway.public.house import House
+from gateway.public.media import MEDIUM_PATH, Media
 from gateway.public.page import STYLE_PATH, Pages
 from gateway.public.resource import Resource
 from gateway.public.verify import VERIFY_PATH, Verify
@@ -34,5 +35,6 @@ def public_routes(house: House) -> list[Route]:
         Route(f"{case}/appeal", Resource({"POST": complaints.appeal}, pages.problem)),
         Route(f"{case}/withdraw", Resource({"POST": complaints.withdraw}, pages.problem)),
         Route(VERIFY_PATH, Resource({"GET": verify.get, "POST": verify.post}, pages.problem)),
+        Route(MEDIUM_PATH, Resource({"GET": Media(house).get}, pages.problem, is_open=True)),
         Route(STYLE_PATH, Resource({"GET": pages.get_style})),
     ]

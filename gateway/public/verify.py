@@ -4,13 +4,15 @@
 EU AI Act article 50 and its code of practice, California SB 942 and the Labeling Measures all want anyone to be able to
 check. A stranger's file is read in a process of its own with limits on memory and time; nothing of it is kept, nothing
 is fetched, and an address in place of a file is refused. Of a record only its existence and its time are told, to
-whoever has its id in a label. Checks are paced for each process, because each costs one.
+whoever has its id in a label, and its id to whoever shows a work that leads to it by its watermark or its fingerprint.
+Checks are paced for each process, because each costs one, and for each client, so that nobody searches by trying.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -21,6 +23,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from audit_log.record import format_time
+from gateway.copies import led_to
 from gateway.errors import Problem
 from gateway.label_files import elements_of
 from gateway.label_rules import Rule, is_unreadable, judged_file, judged_text, records_of
@@ -37,6 +40,7 @@ VERIFY_PATH: Final = "/duty/verify"
 
 MOST_TEXT_CHARS: Final = 50_000
 MOST_PER_MINUTE: Final = 60
+MOST_PER_CLIENT: Final = 30
 MOST_INSIDE: Final = 8
 _AT_ONCE: Final = 2
 _BURST: Final = 20
@@ -80,6 +84,30 @@ class Pace:
         return 0.0
 
 
+class Paces:
+    """A pace for each client, by its address; the least recent clients are forgotten.
+
+    Behind a proxy all clients have the proxy's address: no header is believed about it.
+    """
+
+    def __init__(self, per_minute: int, burst: int, clock: Callable[[], float], most_clients: int = 4_096) -> None:
+        self._make: Callable[[], Pace] = lambda: Pace(per_minute, burst, clock)
+        self._most = most_clients
+        self._known: OrderedDict[str, Pace] = OrderedDict()
+
+    def wait_s(self, address: str) -> float:
+        """As of :meth:`Pace.wait_s`, for the client at `address`; IPv6 counts by the network of 64 bits."""
+        client = ":".join(address.split(":")[:4]) if ":" in address else address
+        pace = self._known.get(client)
+        if pace is None:
+            pace = self._known[client] = self._make()
+            if len(self._known) > self._most:
+                self._known.popitem(last=False)
+        else:
+            self._known.move_to_end(client)
+        return pace.wait_s()
+
+
 class Verify:
     """The page, and its JSON."""
 
@@ -89,6 +117,7 @@ class Verify:
         self._elements = elements_of(house.policy)
         self._most_bytes = house.settings.limits.request_body_bytes
         self._pace = Pace(MOST_PER_MINUTE, _BURST, house.clock)
+        self._paces = Paces(MOST_PER_CLIENT, _BURST, house.clock)
         self._inside = 0
         self._children = asyncio.Semaphore(_AT_ONCE)
 
@@ -108,21 +137,22 @@ class Verify:
 
     async def post(self, request: Request) -> Response:
         """Check one file or one text. Raises `Refused`."""
-        with self._slot():
-            found, rules = await self._checked(request)
+        with self._slot(request.client.host if request.client is not None else ""):
+            found, rules, copies = await self._checked(request)
             times = [await self._house.find_record(record_id) for record_id in records_of(found)[:_MOST_RECORDS]]
         known = [time_s for time_s in times if time_s is not None]
         record = {"named": bool(times), "exists": bool(known), "time": min(known) if known else None}
         if prefers_html(request.headers.get("accept", ""), False):
-            return self._page(request, {"found": found, "rules": rules, "record": _with_moment(record)})
+            context = {"found": found, "rules": rules, "record": _with_moment(record), "copies": copies}
+            return self._page(request, context)
         shown = record | {"time": format_time(min(known)) if known else None}
-        document = {**found, "rules": [rule.as_dict() for rule in rules], "record": shown}
+        document = {**found, "rules": [rule.as_dict() for rule in rules], "record": shown, **copies}
         return Response(orjson.dumps(document), headers={"cache-control": "no-store"}, media_type="application/json")
 
     @contextmanager
-    def _slot(self) -> Iterator[None]:
+    def _slot(self, address: str) -> Iterator[None]:
         """Room for one check, before its body is read. Raises `Refused` where there is none."""
-        wait_s = 5.0 if self._inside >= MOST_INSIDE else self._pace.wait_s()
+        wait_s = 5.0 if self._inside >= MOST_INSIDE else self._paces.wait_s(address) or self._pace.wait_s()
         if wait_s:
             raise Refused(_BUSY, {"retry-after": str(max(1, round(wait_s)))})
         self._inside += 1
@@ -131,11 +161,11 @@ class Verify:
         finally:
             self._inside -= 1
 
-    async def _checked(self, request: Request) -> tuple[dict[str, Any], tuple[Rule, ...]]:
-        """What was found, and the rules."""
+    async def _checked(self, request: Request) -> tuple[dict[str, Any], tuple[Rule, ...], dict[str, Any]]:
+        """What was found, the rules, and to which works of ours it leads."""
         file, text = await self._sent(request)
         if file is None:
-            return judged_text(text, self._elements)
+            return *judged_text(text, self._elements), await self._copies({}, text)
         async with self._children:
             try:
                 found = await asyncio.to_thread(
@@ -143,6 +173,9 @@ class Verify:
                     file.data,
                     declared_mime=file.content_type,
                     trust_anchors_pem=self._house.c2pa_root_pem,
+                    watermark_key=self._house.watermark_key,
+                    watermark_method=self._house.settings.label.watermark_method,
+                    with_prints=self._house.copies is not None,
                     timeout_s=_CHILD_S,
                     memory_bytes=_CHILD_BYTES,
                 )
@@ -150,7 +183,12 @@ class Verify:
                 raise Refused(_UNREAD) from None
         if is_unreadable(found):
             raise Refused(_UNREAD)
-        return await asyncio.to_thread(judged_file, found, file.data, self._elements)  # a text may be long
+        copies = await self._copies(found)
+        return *await asyncio.to_thread(judged_file, found, file.data, self._elements), copies  # a text may be long
+
+    async def _copies(self, found: dict[str, Any], text: str | None = None) -> dict[str, Any]:
+        """Which works of ours are shown, if any; the same members in any case."""
+        return await asyncio.to_thread(led_to, self._house.copies, found, text)
 
     async def _sent(self, request: Request) -> tuple[Part | None, str]:
         """The file, or None and the text."""

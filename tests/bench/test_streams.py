@@ -40,9 +40,9 @@ def test_the_settings_are_ones_that_the_gateway_takes(tmp_path: Path, release: s
     path = tmp_path / "dutybound.toml"
     path.write_text(streams.config("http://127.0.0.1:1/", release))
     settings = load(path, tmp_path)
-    assert settings.content_filter.check.release == release
+    assert settings.content_filter.release == release
     assert settings.upstream.max_connections >= 1_000
-    assert "check" not in tomllib.loads(streams.config("", ""))["content_filter"]
+    assert "guard_model" not in tomllib.loads(streams.config("", ""))["content_filter"]
 
 
 def test_the_table_names_what_is_missing() -> None:

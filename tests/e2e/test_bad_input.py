@@ -60,7 +60,8 @@ def outcome(gateway: RunningGateway, answer: httpx.Response) -> str:
         (b'{"model":"m","messages":[{"role":"user","content":"\\ud800"}]}', 400, "invalid_json"),
         (b'{"model":"m","messages":' + b"[" * 5_000 + b"]" * 5_000 + b"}", 400, "invalid_json"),
         (ASKED + b',"x":' + b"[" * 600 + b"]" * 600 + b"}", 400, "invalid_json"),
-        (ASKED + b',"modalities":["audio"]}', 400, "unsupported_modality"),
+        (ASKED + b',"modalities":["audio"],"audio":{"format":"exe"}}', 400, "invalid_value"),
+        (ASKED + b',"seed":99999999999999999999999}', 400, "invalid_json"),
     ],
 )  # fmt: skip
 def test_a_bad_request_is_named_and_recorded(

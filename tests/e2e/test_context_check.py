@@ -49,7 +49,8 @@ def check() -> Iterator[ThreadingHTTPServer]:
 
 
 def configured(url: str, release: str, more: str = "") -> str:
-    return CONFIG + f'[content_filter.check]\nurl = "{url}"\nrelease = "{release}"\n{more}'
+    chosen = f'release = "{release}"\n[content_filter.classifier]\nuse = false\n'
+    return CONFIG + chosen + f'[content_filter.guard_model]\nkind = "http"\nurl = "{url}"\n{more}'
 
 
 def ask(gateway: RunningGateway, script: dict[str, Any], *, stream: bool = True, prompt: str = "hi") -> httpx.Response:

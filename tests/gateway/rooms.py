@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, cast
+from zoneinfo import ZoneInfo
 
 from audit_log import Entry, LogUnavailable, leaf_bytes
 from content_filter import ContentFilter, FilterHandle, Incident
@@ -17,13 +18,19 @@ from gateway.events import Event
 from gateway.exchange import Exchange
 from gateway.filtering import AnswerFilter, PromptFilter
 from gateway.house import House
+from gateway.incident_notices import IncidentNotices
+from gateway.measures import Ladder, Measures, Step
 from gateway.metrics import Meters
 from gateway.notices import NoticesInAnswer
+from gateway.own_records import OwnRecords, entry_of
 from gateway.pipeline import FailureRule, Side, Stage
 from gateway.policies import load
 from gateway.recording import Recorder
 from gateway.runner import Runner
 from gateway.settings import Settings
+from gateway.standing import Standing
+from gateway.state import MemoryOrders, MemoryState
+from gateway.switches import Switches
 from gateway.text_labels import LabelAnswer
 from gateway.upstream import UpstreamFailure
 from gateway.wires.interfaces import Call, Wire
@@ -101,6 +108,11 @@ class Answer:
     status: int = 200
     content_type: str = "application/json"
     extra_headers: tuple[tuple[bytes, bytes], ...] = ((b"x-request-id", b"up-1"),)
+
+    @property
+    def request_id(self) -> str:
+        """The id of the call."""
+        return dict(self.extra_headers).get(b"x-request-id", b"").decode()
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The reads, as they are asked for."""
@@ -262,6 +274,8 @@ class Rooms:
         given = reads if isinstance(reads, Exception) else Answer(reads, self.timeline, **answer)
         self.upstream = Upstream(given)
         clock = lambda: self.now  # noqa: E731
+        standing = Standing(MemoryOrders(clock), clock, poll_s=0.05, stale_after_s=10.0, monotonic=clock)
+        records = OwnRecords(self.record_fields, standing)
         self.house = cast(
             House,
             SimpleNamespace(
@@ -275,6 +289,20 @@ class Rooms:
                 disclosure=self.people,
                 minors=self.people,
                 judging=None,
+                standing=standing,
+                switches=Switches(standing),
+                measures=Measures(
+                    standing,
+                    MemoryState(clock),
+                    Ladder.of(load(["cn"])),
+                    records,
+                    zone=ZoneInfo("Asia/Shanghai"),
+                    entropy=lambda count: bytes(count),
+                    appeal_url="/duty/complaints",
+                    automatic_up_to=Step.TERMINATE,
+                    counts_answers=True,
+                ),
+                incident_notices=IncidentNotices(standing, records),
                 recorder=Recorder(
                     cast(Any, self.log), cast(Any, self.incidents), load(["cn"]), bodies, clock, self.meters
                 ),
@@ -285,6 +313,12 @@ class Rooms:
     def client(self, body: bytes = b"", **options: Any) -> Client:
         """A client whose doings are on the same timeline."""
         return Client(body or request(), self.timeline, **options)
+
+    async def record_fields(self, fields: Mapping[str, object]) -> str:
+        """Append a record of our own."""
+        record_id, entry = entry_of(fields)
+        await self.log.append(entry)
+        return record_id
 
     async def walk(self, client: Client, wire: Wire = CHAT) -> Client:
         """Answer its request."""

@@ -170,7 +170,7 @@ def test_what_an_operator_can_mend_is_one_line_and_never_a_stack(home: str, monk
     def broken(*_: object, **__: object) -> Any:
         raise PermissionError(13, "Permission denied", "/home/log.key")
 
-    monkeypatch.setattr(cli, "verify_home", broken)
+    monkeypatch.setattr("audit_log.place.verify_home", broken)
     result = said("audit", "verify", "--home", home, status=2)
     assert result.stderr.startswith("dutybound: ") and "Traceback" not in result.output
 

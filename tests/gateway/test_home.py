@@ -118,3 +118,17 @@ def test_a_lock_dies_with_its_process(home: Home) -> None:
     assert subprocess.run((sys.executable, "-c", code, str(home.path)), cwd=root, timeout=60).returncode == 9
     with home.locked():
         pass
+
+
+def test_a_watermark_key_comes_with_the_folder_or_is_made_once(home: Home) -> None:
+    """A folder from before there were any gets one by a command; one that is there is never replaced."""
+    made = home.watermark_key()
+    assert len(made) == KEY_BYTES
+    with pytest.raises(HomeError, match="there already"):
+        home.make_watermark_key()
+    path = home.path / "keys" / "watermark.key"
+    path.unlink()
+    assert Home.open(home.path).watermark_key() == b""
+    assert home.make_watermark_key() == path
+    assert stat.S_IMODE(path.stat().st_mode) == 0o400
+    assert home.watermark_key() not in (b"", made)

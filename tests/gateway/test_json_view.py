@@ -9,7 +9,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.json_view import JsonView, decoded
+from gateway.json_view import JsonPlace, JsonView, decoded
 
 TEXT = st.text(alphabet=st.sampled_from('ab禁词\\"\n\U0001f600/u00'), max_size=30)
 
@@ -59,3 +59,27 @@ def test_what_is_not_needed_is_forgotten() -> None:
         view.feed("\\u7981 ")
         view.forget(view._total)
     assert len(view._jumps) < 200
+
+
+VALUES = st.recursive(
+    st.text(max_size=6) | st.integers(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(VALUES, st.integers(1, 9))
+def test_whether_a_place_is_inside_a_string_does_not_depend_on_the_cuts(value: object, size: int) -> None:
+    """At the end of JSON it is outside; within, it is inside exactly between the quotes of a string."""
+    text = json.dumps(value, ensure_ascii=False)
+    whole, cut = JsonPlace(), JsonPlace()
+    inside = []
+    for at in range(len(text)):
+        inside.append(whole.is_inside)
+        whole.feed(text[at])
+    for at in range(0, len(text), size):
+        assert cut.is_inside is inside[at]
+        cut.feed(text[at : at + size])
+    assert not whole.is_inside and not cut.is_inside
+    outside = "".join(character for character, within in zip(text, inside, strict=True) if not within)
+    assert set(outside) <= set('"[]{}:, -0123456789')

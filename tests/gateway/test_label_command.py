@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from typer.testing import CliRunner
 
@@ -20,6 +21,8 @@ from labeling.c2pa_manifest import read_manifest
 from labeling.implicit import read, write
 from labeling.sniff import FileFormat
 from tests.labeling.conftest import encoded, picture
+from tests.labeling.explicit.test_pdf import signed
+from tests.labeling.watermark.pictures import scene
 
 RUNNER = CliRunner()
 RECORD = "0199a000-0000-7000-8000-000000000001"
@@ -70,7 +73,8 @@ def test_a_picture_gets_all_labels_and_inspects_as_met(home: Home, png: Path) ->
     run(home, "keys", "new", "--c2pa")
     out = png.with_name("labelled.png")
     made = json.loads(run(home, "label", "add", png, "-o", out, "--record", RECORD, "--json"))
-    assert outcomes(made) == {"read": "done", "explicit": "done", "implicit": "done", "manifest": "done"}
+    done = {"read": "done", "explicit": "done", "watermark": "skipped", "implicit": "done", "manifest": "done"}
+    assert outcomes(made) == done
     assert (made["record"], made["label"]["ProduceID"], made["sidecar"]) == (RECORD, RECORD, None)
     root = (home.path / "keys/c2pa.root.pem").read_text()
     assert read_manifest(out.read_bytes(), FileFormat.PNG, trust_anchors_pem=root).state == "trusted"
@@ -154,13 +158,37 @@ def test_what_cannot_be_labelled_is_not_written(home: Home, tmp_path: Path, data
 
 def test_a_format_without_a_visible_label_needs_a_word_that_it_shows_one(home: Home, tmp_path: Path) -> None:
     """The steps say that nobody checked it."""
-    source, out = tmp_path / "a.pdf", tmp_path / "b.pdf"
-    source.write_bytes(encoded(picture(), "PDF"))
+    source, out = tmp_path / "a.mp3", tmp_path / "b.mp3"
+    source.write_bytes((b"\xff\xfb\x90\x00" + bytes(413)) * 20)
     run(home, "label", "add", source, "-o", out, status=2)
     made = json.loads(run(home, "label", "add", source, "-o", out, "--explicit-present", "--json"))
     [step] = [step for step in made["steps"] if step["step"] == "explicit"]
     assert step["outcome"] == "kept" and "nobody checked" in step["detail"]
     run(home, "label", "inspect", out)
+
+
+def test_a_signed_document_gets_its_label_beside_it(home: Home, tmp_path: Path) -> None:
+    """Refused without a word, and left byte for byte with one."""
+    source, out = tmp_path / "a.pdf", tmp_path / "b.pdf"
+    source.write_bytes(signed())
+    run(home, "label", "add", source, "-o", out, status=2)
+    run(home, "label", "add", source, "-o", out, "--beside", status=2)  # there is no chain yet
+    run(home, "keys", "new", "--c2pa")
+    made = json.loads(run(home, "label", "add", source, "-o", out, "--beside", "--json"))
+    assert outcomes(made) == {"explicit": "not-possible", "implicit": "not-possible", "manifest": "done"}
+    assert out.read_bytes() == source.read_bytes() and Path(made["sidecar"]).stat().st_size > 1_000
+
+
+def test_an_upload_of_others_is_passed_on_with_our_name(home: Home, png: Path) -> None:
+    """Or not written at all, where nothing says that it is generated."""
+    out = png.with_name("b.png")
+    run(home, "label", "propagate", png, "-o", out, status=1)
+    assert not out.exists()
+    said = run(home, "label", "propagate", png, "-o", out, "--declared", "--id", "post-7")
+    assert said.startswith("may be generated (declared)") and "可能" in said
+    run(home, "label", "propagate", png, "-o", out, "--declared", status=2)
+    told = json.loads(run(home, "label", "propagate", out, "-o", png.with_name("c.png"), "--suspected", "--json"))
+    assert (told["origin"], told["basis"], told["label"]["PropagateID"]) == ("may be generated", ["label"], "post-7")
 
 
 def test_an_interface_that_labels_sounds_lets_packed_sounds_through(home: Home, tmp_path: Path) -> None:
@@ -223,3 +251,40 @@ def test_new_keys_are_recorded_and_never_replace_old_ones(home: Home) -> None:
     assert "already" in run(home, "keys", "new", "--c2pa", status=2)
     assert (home.path / "keys/c2pa.key.pem").read_bytes() == key
     run(home.path.with_name("nowhere"), "keys", "new", "--c2pa", status=2)
+
+
+def test_a_watermark_key_is_made_for_a_folder_without_one(home: Home, png: Path) -> None:
+    """Until then files with a mark are refused, with the command; the key is recorded, and never replaced."""
+    assert "there already" in run(home, "keys", "new", "--watermark", status=2)
+    assert "one kind" in run(home, "keys", "new", "--watermark", "--c2pa", status=2)
+    (home.path / "keys/watermark.key").unlink()
+    out = png.with_name("b.png")
+    assert "keys new --watermark" in run(home, "label", "add", png, "-o", out, status=2)
+    assert not out.exists()
+    assert "watermark.key" in run(home, "keys", "new", "--watermark")
+    assert leaves(home)[-1]["event"] == "watermark_key"
+    run(home, "label", "add", png, "-o", out)
+
+
+def test_a_stripped_copy_leads_back_to_its_record(home: Home, tmp_path: Path) -> None:
+    """By its mark and its looks where it was squeezed, by its mark alone where it was cut; a stranger leads nowhere."""
+    file, out = tmp_path / "large.png", tmp_path / "labelled.png"
+    scene(7, (700, 600)).save(file)
+    made = json.loads(run(home, "label", "add", file, "-o", out, "--json"))
+    assert outcomes(made)["watermark"] == "done"
+    picture = Image.open(out).convert("RGB")
+    picture.save(tmp_path / "squeezed.jpg", quality=60)
+    picture.rotate(1.5).crop((40, 40, 690, 590)).save(tmp_path / "cut.jpg")
+    ours = {"state": "found", "record": made["record"]}
+    found = json.loads(run(home, "label", "inspect", tmp_path / "squeezed.jpg", "--json", status=1))
+    assert (found["watermark"], found["fingerprint"], found["verdict"]) == (ours, ours, "generated")
+    said = run(home, "label", "inspect", tmp_path / "cut.jpg", status=1)
+    assert f"watermark of this data folder's key, record {made['record']}" in said
+    assert "fingerprint hit" not in said
+    strange = json.loads(run(home, "label", "inspect", file.rename(tmp_path / "strange.png"), "--json", status=1))
+    assert strange["watermark"] == {"state": "none", "record": None}
+    assert strange["fingerprint"] == ours  # it is the picture that was labelled
+    scene(8, (700, 600)).save(file)
+    assert json.loads(run(home, "label", "inspect", file, "--json", status=1))["fingerprint"]["state"] == "none"
+    nowhere = json.loads(run(tmp_path / "nowhere", "label", "inspect", out, "--json"))
+    assert nowhere["watermark"] == nowhere["fingerprint"] == {"state": "not-asked", "record": None}

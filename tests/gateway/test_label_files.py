@@ -4,21 +4,36 @@
 from __future__ import annotations
 
 import stat
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from gateway.check import findings
-from gateway.label_files import ChainFiles, FileLabels, day_of, file_labels, manifest_signer, write_chain
+from gateway.home import Home
+from gateway.label_files import (
+    ChainFiles,
+    FileLabels,
+    SigningKey,
+    day_of,
+    file_labels,
+    manifest_signer,
+    text_signer,
+    write_chain,
+)
 from gateway.policies import load
 from gateway.settings import Settings, SettingsError
+from labeling.c2pa_keys import file_signer, new_chain
 from labeling.c2pa_manifest import read_manifest
 from labeling.errors import LabelError
 from labeling.explicit.audio import AudioLabel
 from labeling.file import label_file
 from labeling.sniff import FileFormat
+from labeling.watermark import Waves, payload_of
 from tests.labeling.conftest import encoded, picture
 
 RECORD = "0199a000-0000-7000-8000-000000000001"
@@ -70,7 +85,7 @@ def test_an_interface_that_labels_sounds_needs_no_audible_label(tmp_path: Path) 
 
 def test_a_chain_is_made_once_and_signs(tmp_path: Path) -> None:
     """The key is its owner's alone; what is signed is trusted by whoever knows the root."""
-    assert manifest_signer(tmp_path) is None
+    assert manifest_signer(Settings(), tmp_path) is None
     assert ChainFiles.of(tmp_path).expires_at() is None
     files = write_chain(tmp_path, "示例科技有限公司", 30, lambda: NOW)
     assert stat.S_IMODE(files.key.stat().st_mode) == 0o400
@@ -122,7 +137,7 @@ def test_half_a_chain_refuses_to_start(tmp_path: Path, lost: str) -> None:
     path: Path = getattr(files, lost)
     path.unlink()
     with pytest.raises(SettingsError, match=path.name):
-        manifest_signer(tmp_path)
+        manifest_signer(Settings(), tmp_path)
 
 
 def test_damaged_chains_are_refused(tmp_path: Path) -> None:
@@ -131,10 +146,118 @@ def test_damaged_chains_are_refused(tmp_path: Path) -> None:
     files.key.chmod(0o600)
     files.key.write_bytes(b"no key")
     with pytest.raises(LabelError):
-        manifest_signer(tmp_path)
+        manifest_signer(Settings(), tmp_path)
     with pytest.raises(SettingsError, match="label:"):
         made(tmp_path, tmp_path)
     files.chain.chmod(0o600)
     files.chain.write_bytes(b"no certificate")
     with pytest.raises(SettingsError, match="no certificate"):
         files.expires_at()
+
+
+# Keys that live elsewhere.
+
+
+def provider_of_keys(monkeypatch: pytest.MonkeyPatch, give: Callable[[], object]) -> Settings:
+    """Settings that name a function of an installed package."""
+    module = ModuleType("our_key_service")
+    module.signing_key = give  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return Settings.model_validate({"label": {"signer": "our_key_service:signing_key"}})
+
+
+def test_a_key_of_a_key_service_signs_files_and_texts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The folder's own chain is not asked for; the key never comes here."""
+    chain = new_chain("Example Ltd", 30, time.time)
+    asked = []
+
+    def sign(content: bytes) -> bytes:
+        asked.append(content)
+        return file_signer(chain.key_pem)(content)
+
+    given = SigningKey(sign, "es256", chain.chain_pem.decode(), chain.root_pem.decode())
+    settings = provider_of_keys(monkeypatch, lambda: given)
+    signer = manifest_signer(settings, tmp_path)
+    assert signer is not None and asked == []
+    png = encoded(picture(), "PNG")
+    made = signer.sign(png, FileFormat.PNG)
+    assert read_manifest(made.data, FileFormat.PNG, trust_anchors_pem=given.root_pem).state == "trusted"
+    assert text_signer(settings, tmp_path) is not None and len(asked) == 2
+
+
+@pytest.mark.parametrize("given", [RuntimeError("the vault says secret things"), "no key"])
+def test_a_function_that_gives_no_key_refuses_to_start(
+    given: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The message names the setting, and nothing that the key service said."""
+
+    def give() -> object:
+        if isinstance(given, Exception):
+            raise given
+        return given
+
+    with pytest.raises(SettingsError, match=r"label\.signer: our_key_service:signing_key gave") as caught:
+        manifest_signer(provider_of_keys(monkeypatch, give), tmp_path)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_package_that_is_not_installed_refuses_to_start(tmp_path: Path) -> None:
+    """A spelling mistake must not leave files unsigned."""
+    settings = Settings.model_validate({"label": {"signer": "no_such_package:key"}})
+    with pytest.raises(SettingsError, match="ModuleNotFoundError"):
+        manifest_signer(settings, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["key", "a:b:c", "a b:c", ":c", "a:"])
+def test_a_signer_that_is_no_name_of_a_function_is_refused(name: str) -> None:
+    """With the settings, before anything is imported."""
+    with pytest.raises(ValueError, match="signer"):
+        Settings.model_validate({"label": {"signer": name}})
+
+
+def test_a_key_that_cannot_sign_texts_refuses_to_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Files can be signed with RSA, texts cannot."""
+    chain = new_chain("Example Ltd", 30, time.time)
+    given = SigningKey(file_signer(chain.key_pem), "ps256", chain.chain_pem.decode())
+    with pytest.raises(SettingsError, match=r"label\.text_manifest"):
+        text_signer(provider_of_keys(monkeypatch, lambda: given), tmp_path)
+
+
+def test_films_get_the_policys_height_and_time_and_may_be_refused() -> None:
+    """Numbers come from the policy; whoever wants no films says so."""
+    policy = load(["cn"])
+    made = file_labels(Settings(), policy, CODE).video
+    assert made is not None and (made.seconds, made.image.height_bp) == (2.0, 500)
+    off = Settings.model_validate({"label": {"films": "refuse"}})
+    assert file_labels(off, policy, CODE).video is None
+
+
+def test_a_picture_gets_the_mark_of_its_record(tmp_path: Path) -> None:
+    """Under the data folder's key; none without a data folder, and none where it is off."""
+    home = Home.create(tmp_path / "home")[0]
+    keys = home.path / "keys"
+    mark = made(tmp_path, keys).plan(RECORD).mark
+    assert mark is not None and not mark.is_required
+    assert mark.payload == payload_of(home.watermark_key(), RECORD)
+    assert mark.watermark == Waves(home.watermark_key())
+    required = made(tmp_path, keys, watermark="required").plan(RECORD).mark
+    assert required is not None and required.is_required
+    assert made(tmp_path).plan(RECORD).mark is None
+    assert made(tmp_path, tmp_path).plan(RECORD).mark is None
+    assert made(tmp_path, keys, watermark="off").plan(RECORD).mark is None
+
+
+def test_a_folder_without_a_watermark_key_and_a_damaged_one_refuse(tmp_path: Path) -> None:
+    """With the command that mends it; a method that nobody offers is named."""
+    keys = Home.create(tmp_path / "home")[0].path / "keys"
+    with pytest.raises(SettingsError, match="no installed package offers the watermark unknown"):
+        made(tmp_path, keys, watermark_method="unknown")
+    key = keys / "watermark.key"
+    key.chmod(0o600)
+    key.write_bytes(b"short")
+    with pytest.raises(SettingsError, match="32 bytes"):
+        made(tmp_path, keys)
+    key.unlink()
+    with pytest.raises(SettingsError, match="dutybound keys new --watermark --home"):
+        made(tmp_path, keys)
+    assert made(tmp_path, keys, watermark="off").watermark is None

@@ -354,6 +354,7 @@ def test_the_upstreams_own_refusal_passes_with_its_status(body: bytes) -> None:
         (json.dumps({"error": {"message": f"no {TERM}"}}).encode(), "application/json"),
         (json.dumps({"error": {"message": f"no {TERM}"}}, ensure_ascii=False).encode(), "application/json"),
         (json.dumps({"error": {TERM: "no"}}).encode(), "application/json"),
+        (f'{{"error": {{"message": "{TERM}", "message": "no"}}}}'.encode(), "application/json"),
         (b'{"error": ', "application/json"),
         (b"<html>nginx</html>", "text/html"),
     ],

@@ -127,7 +127,11 @@ def test_every_wrong_key_is_named_at_once(tmp_path: Path) -> None:
         "[identity]\nrequired = 'hunter2'\n",
         "[identity.jwt]\nsecret_env = 'hunter2'\njwks_url = 'https://hunter2'\n",
         "[identity.jwt]\njwks_url = 'hunter2'\n",
-        "[content_filter.check]\nurl = 'hunter2'\n",
+        "[content_filter.guard_model]\nkind = 'http'\nurl = 'hunter2'\n",
+        "[content_filter.guard_model]\nurl = 'https://hunter2/'\n",
+        "[content_filter.guard_model]\nkind = 'http'\nurl = 'https://x/'\noutcomes = ['hunter2']\n",
+        "[content_filter.classifier]\nclasses = ['hunter2 prompt block pass now']\n",
+        "[content_filter.pictures]\nplugins = ['hunter2']\n",
     ],
 )
 def test_what_is_wrong_is_refused_without_repeating_the_value(tmp_path: Path, text: str) -> None:
@@ -154,7 +158,7 @@ def test_the_effective_tree_masks_credentials_in_every_url(tmp_path: Path) -> No
     text = (
         "[redis]\nurl = 'redis://:hunter2@r:6379/0'\n[upstream]\nurl = 'https://u:hunter2@m/v1'\n"
         "[identity.jwt]\njwks_url = 'https://u:hunter2@keys/jwks.json'\n"
-        "[content_filter.check]\nurl = 'https://u:hunter2@c/judge'\n"
+        "[content_filter.guard_model]\nkind = 'http'\nurl = 'https://u:hunter2@c/judge'\n"
         "[service]\nurl = 'https://example.org/a'\n"
     )
     tree = effective(load(file(tmp_path, text), tmp_path))

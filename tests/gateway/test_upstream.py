@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from gateway.media_links import LinkHosts, LinkRefused
 from gateway.settings import Upstream as UpstreamSettings
 from gateway.upstream import Upstream, UpstreamFailure
 from gateway.wires.interfaces import Call
@@ -225,3 +226,84 @@ def test_the_certificate_of_the_model_is_verified(tmp_path: Any) -> None:
             Upstream(UpstreamSettings(url="https://127.0.0.1:1", ca_file=str(tmp_path / "missing.pem")))
 
     asyncio.run(scene())
+
+
+# Files behind addresses.
+
+Served = dict[str, tuple[int, dict[str, str], bytes]]
+
+
+def fetched(
+    served: Served, path: str, *, hosts: tuple[str, ...] = (), limit: int = 1_000, timeout_s: float = 5.0
+) -> Any:
+    """What fetching `path` gives from a server with these files (status, headers, body; `{url}` is its own address),
+    and every request that it saw. A file that is not among them is never answered."""
+    asked: list[str] = []
+
+    async def scene() -> Any:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            asked.append(head.lower())
+            if (found := served.get(head.split()[1])) is not None:
+                status, headers, data = found
+                lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(data)}", "Connection: close"]
+                lines += (f"{name}: {value.format(url=url)}" for name, value in headers.items())
+                writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + data)
+                await writer.drain()
+            else:
+                await reader.read()  # until whoever asked gives up
+            writer.close()
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        own = url if not hosts else "https://api.example.com"
+        upstream = Upstream(UpstreamSettings(url=own))
+        allowed = LinkHosts(own, [host.format(url=url) for host in hosts])
+        sent = [(b"authorization", b"Bearer secret"), (b"cookie", b"c"), (b"x-other", b"o")]
+        try:
+            return await upstream.fetch(url + path, allowed, sent, limit, timeout_s)
+        finally:
+            await upstream.close()
+            server.close()
+
+    try:
+        return asyncio.run(asyncio.wait_for(scene(), 20)), asked
+    except (UpstreamFailure, LinkRefused) as error:
+        return error, asked
+
+
+def test_a_file_of_the_upstreams_own_origin_is_fetched_with_its_key() -> None:
+    """And with nothing else of the client's."""
+    data, [asked] = fetched({"/a.png?sig=%2F": (200, {}, b"picture")}, "/a.png?sig=%2F")
+    assert data == b"picture"
+    assert "authorization: bearer secret" in asked and "cookie" not in asked and "x-other" not in asked
+
+
+def test_a_listed_host_gets_no_key() -> None:
+    """A signed address is all the right that it needs."""
+    data, [asked] = fetched({"/a.png": (200, {}, b"picture")}, "/a.png", hosts=("{url}",))
+    assert data == b"picture" and "authorization" not in asked
+
+
+def test_redirects_are_followed_to_allowed_addresses_only() -> None:
+    """Three at most; where one leads elsewhere, nobody is asked."""
+    ways: Served = {"/a": (302, {"Location": "/b"}, b""), "/b": (200, {}, b"picture")}
+    assert fetched(ways, "/a")[0] == b"picture"
+    away, asked = fetched({"/a": (302, {"Location": "http://169.254.169.254/x"}, b"")}, "/a")
+    assert (away.reason, len(asked)) == ("link_host", 1)
+    loop, asked = fetched({"/a": (302, {"Location": "/a"}, b"")}, "/a")
+    assert (loop.reason, len(asked)) == ("link_redirects", 4)
+
+
+@pytest.mark.parametrize(
+    ("served", "options", "code"),
+    [
+        ({"/a": (404, {}, b"gone")}, {}, "upstream_invalid"),
+        ({"/a": (200, {}, b"x" * 1_001)}, {}, "upstream_too_large"),
+        ({}, {"timeout_s": 0.2}, "upstream_timeout"),
+        ({"/a": (200, {"Content-Encoding": "gzip"}, b"no gzip")}, {}, "upstream_incomplete"),
+    ],
+)
+def test_a_file_that_cannot_be_had_is_the_upstreams_failure(served: Served, options: dict[str, Any], code: str) -> None:
+    """Gone, too large, too late, broken."""
+    assert fetched(served, "/a", **options)[0].code == code

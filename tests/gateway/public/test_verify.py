@@ -15,7 +15,7 @@ from starlette.requests import Request
 from gateway.public import verify
 from gateway.public.body import Refused
 from gateway.public.page import Pages
-from gateway.public.verify import MOST_INSIDE, MOST_TEXT_CHARS, VERIFY_PATH, Pace
+from gateway.public.verify import MOST_INSIDE, MOST_TEXT_CHARS, VERIFY_PATH, Pace, Paces
 from labeling.aigc import AigcLabel
 from labeling.errors import LabelError
 from labeling.implicit import write
@@ -253,3 +253,41 @@ def test_programs_learn_what_may_be_sent(site: Any) -> None:
     )
     page = site.client.get(f"{VERIFY_PATH}?lang=en", headers=BROWSER).text
     assert page.count("<form") == 2 and 'type="file"' in page and "Was this made by AI?" in page
+
+
+def test_each_client_has_a_pace_of_its_own() -> None:
+    """One that asks too much leaves room for others; IPv6 counts by its network; old ones are forgotten."""
+    now = [0.0]
+    paces = Paces(30, 2, lambda: now[0], most_clients=2)
+    assert [paces.wait_s("192.0.2.1") for _ in range(3)] == [0.0, 0.0, 2.0]
+    assert [paces.wait_s(f"2001:db8:0:1::{number}") for number in range(1, 4)] == [0.0, 0.0, 2.0]
+    assert paces.wait_s("192.0.2.1") == 2.0
+    assert paces.wait_s("198.51.100.7") == 0.0
+    assert paces.wait_s("2001:db8:0:1::1") == 0.0
+    now[0] = 2.0
+    assert paces.wait_s("198.51.100.7") == 0.0
+
+
+def searched(monkeypatch: pytest.MonkeyPatch, site: Any, led: dict[str, Any], accept: str) -> Any:
+    """Check a file that leads to what `led` says."""
+    monkeypatch.setattr(verify, "led_to", lambda copies, found, text=None: (found.pop("prints", 0), led)[1])
+    return send(site, png(), headers={"accept": accept, "accept-language": "en"})
+
+
+def test_a_copy_leads_to_its_record(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs and people read the same; of the file's own hashes nothing is told."""
+    led = {"watermark": {"state": "found", "record": RECORD}, "fingerprint": {"state": "none", "record": None}}
+    found = searched(monkeypatch, site, led, "application/json").json()
+    assert found["watermark"] == led["watermark"] and found["fingerprint"] == led["fingerprint"]
+    assert "prints" not in found
+    page = searched(monkeypatch, site, led, "text/html").text
+    assert "watermark" in page and RECORD in page and "likely a copy" not in page
+    led = {"watermark": {"state": "none", "record": None}, "fingerprint": {"state": "found", "record": RECORD}}
+    assert "likely a copy" in searched(monkeypatch, site, led, "text/html").text
+
+
+def test_without_a_store_the_answer_has_the_same_members(site: Any) -> None:
+    """A file and a text; nothing was asked."""
+    nothing = {"state": "not-asked", "record": None}
+    for found in (send(site, png()).json(), site.client.post(VERIFY_PATH, json={"text": "words"}).json()):
+        assert (found["watermark"], found["fingerprint"]) == (nothing, nothing)
