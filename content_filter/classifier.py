@@ -2,13 +2,14 @@
 """Judges by meaning what no list of words can: 31 classes of GB/T 45654-2025 and prompt attacks, Chinese and English.
 
 A text becomes a vector (`encoder`); small heads say how much it looks like a request for something unlawful, like abuse
-of people, and, for answers, like content that must not leave; another head names the class. A long text is judged whole
-and in windows, because harm may stand in one sentence of a harmless page.
+of people, and, for answers, like content that must not leave, and so does a weight for each known n-gram: what a text
+means and what it says are wrong in different places. Another head names the class. A long text is judged whole and in
+windows, because harm may stand in one sentence of a harmless page.
 
-The score is between 0 and 10,000 basis points and means the same for every language, role and class: on ordinary
-harmless texts of sources that were left out of training, 5 % reach 5,000 and 1 % reach 8,000. It is no probability that
-the text is harmful. Each class has two thresholds and so three bands: pass, second opinion (a guard model or a person),
-block.
+The score is between 0 and 10,000 basis points and means the same for every language, role and class: of the ordinary
+harmless texts of sources that were left out of training, 5 % reach 5,000 and 1.3 % reach 8,000. It is no probability
+that the text is harmful. Each class has two thresholds and so three bands: pass, second opinion (a guard model or a
+person), block.
 
 What must hold: the same text, role and weights give the same judgement; a text in which nothing is known passes with
 score 0; no judgement carries text.
@@ -27,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from content_filter.encoder import Encoder, Places, distinct, load_arrays
+from content_filter.encoder import Encoder, distinct, load_arrays
 from content_filter.errors import FilterError
 from content_filter.features import MAX_CHARACTERS
 from content_filter.normalise import normalise, origins
@@ -104,7 +105,7 @@ class Reading:
 
 
 class Classifier:
-    """Encoder and heads. Read-only, safe to share between threads; about 12 MB."""
+    """Encoder and heads. Read-only, safe to share between threads; about 14 MB."""
 
     __slots__ = ("_anchors", "_arrays", "_block_bp", "_last_anchors", "_review_bp", "digest", "encoder")
 
@@ -120,9 +121,12 @@ class Classifier:
             self._last_anchors = heads["last_anchors"].astype(np.float64)
             self._review_bp = [int(value) for value in heads["review_bp"]]
             self._block_bp = [int(value) for value in heads["block_bp"]]
+            if str(heads["encoder"]) != encoder.digest:
+                raise FilterError("the classifier's heads were trained for another encoder; train again")
         except KeyError as error:
             raise FilterError(f"the classifier's weights lack {error.args[0]}; train again") from None
-        if self._arrays["harm_in"].shape[0] != encoder.width or len(self._block_bp) != len(CODES):
+        shapes = (self._arrays["harm_in"].shape[0], *self._arrays["words"].shape)
+        if shapes != (encoder.width, encoder.rows, len(HEADS)) or len(self._block_bp) != len(CODES):
             raise FilterError("the classifier's heads do not fit the encoder or the classes; train again")
         self.encoder = encoder
         self.digest = digest
@@ -142,6 +146,11 @@ class Classifier:
         heads, encoder = load_arrays(heads_path), load_arrays(encoder_path)
         digest = hashlib.sha256(encoder_path.read_bytes() + heads_path.read_bytes()).hexdigest()
         return cls(Encoder(encoder), heads, digest)
+
+    @property
+    def thresholds_bp(self) -> dict[str, tuple[int, int]]:
+        """For each class from which score on a second opinion is asked for, and from which on a text is blocked."""
+        return dict(zip(CODES, zip(self._review_bp, self._block_bp, strict=True), strict=True))
 
     def judge(self, text: str, role: Role | str = Role.PROMPT) -> Judgement:
         """Judges a whole text."""
@@ -213,8 +222,9 @@ class Classifier:
         spans = [(0, len(block))]
         if is_long:
             spans += _windows(block)
-        vectors = self.encoder.finish(self._sums(places, spans))
-        logits = self._harm(vectors)
+        rows = [distinct(places.rows), *(places.within(*span) for span in spans[1:])]
+        vectors = self.encoder.finish(np.stack([self.encoder.sums(part) for part in rows]))
+        logits = self._harm(vectors) + self._words(rows)
         logits[1:] -= _WINDOW_COST
         best = logits.argmax(0)
         return Reading(
@@ -224,12 +234,6 @@ class Classifier:
             is_long=is_long or offset > 0,
             familiarity=len(places.rows) / places.total,
         )
-
-    def _sums(self, places: Places, spans: list[tuple[int, int]]) -> Floats:
-        first = self.encoder.sums(distinct(places.rows))
-        if len(spans) == 1:
-            return first[None]
-        return np.stack([first, *(self.encoder.sums(places.within(*span)) for span in spans[1:])])
 
     def top_class(self, reading: Reading, group: Group) -> int:
         """Index in `CODES` of the likeliest class."""
@@ -260,6 +264,10 @@ class Classifier:
         logits: Floats = hidden @ arrays["harm_out"] + arrays["harm_out_bias"]
         return logits
 
+    def _words(self, rows: list[NDArray[np.int64]]) -> Floats:
+        words = self._arrays["words"]
+        return np.stack([words[part].sum(0) / np.float32(math.sqrt(max(1, len(part)))) for part in rows])
+
     def _shares(self, vector: Floats) -> Floats:
         arrays = self._arrays
         hidden = np.maximum(vector @ arrays["class_in"] + arrays["class_in_bias"], 0)
@@ -270,7 +278,8 @@ class Classifier:
 
 
 _LAYERS = (
-    "harm_in", "harm_in_bias", "harm_out", "harm_out_bias", "class_in", "class_in_bias", "class_out", "class_out_bias",
+    "harm_in", "harm_in_bias", "harm_out", "harm_out_bias", "words",
+    "class_in", "class_in_bias", "class_out", "class_out_bias",
 )  # fmt: skip
 
 

@@ -9,7 +9,8 @@ lists flag 40 to 100 % of ordinary Chinese. A term here has conditions:
 - `company`: other words of which at least `least_company` must stand within `reach` characters. A term of one or two
   characters must have company: it never speaks alone.
 
-Files are TOML: `[[term]]` tables with text, class, action and conditions. What must hold: the verdict is that of the
+Files are TOML: `[[term]]` tables with text, class, action and conditions. `texts` instead of `text` gives many terms
+the same conditions, each without the words of company that are part of it. What must hold: the verdict is that of the
 conditions as written, whatever the number of terms; texts and terms meet in normal form; a file that is wrong is
 refused by table number and never shows a term; two sets with one digest judge alike.
 """
@@ -20,6 +21,7 @@ import tomllib
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +96,7 @@ def context_term(
     return ContextTerm(form, class_code, Action(action), is_whole_word, contexts, companions, least, reach)
 
 
-_FIELDS = {"text", "class", "action", "whole_word", "allowed", "company", "least_company", "reach"}
+_FIELDS = {"text", "texts", "class", "action", "whole_word", "allowed", "company", "least_company", "reach"}
 
 
 def load_context_terms(paths: Iterable[str | Path]) -> list[ContextTerm]:
@@ -112,16 +114,18 @@ def load_context_terms(paths: Iterable[str | Path]) -> list[ContextTerm]:
             raise FilterError(f"{path}: expected [[term]] tables and nothing else")
         for number, table in enumerate(tables, start=1):
             try:
-                found.append(_from_table(table))
+                found += _from_table(table)
             except FilterError as error:
                 raise FilterError(f"{path}: term {number}: {error}") from None
     return found
 
 
-def _from_table(table: Mapping[str, Any]) -> ContextTerm:
+def _from_table(table: Mapping[str, Any]) -> list[ContextTerm]:
     if unknown := table.keys() - _FIELDS:
         raise FilterError(f"{len(unknown)} unknown keys; expected {', '.join(sorted(_FIELDS))}")
-    words = (table.get("allowed", []), table.get("company", []))
+    words = (table.get("allowed", []), table.get("company", []), table.get("texts", []))
+    if "texts" in table and ("text" in table or "allowed" in table):
+        raise FilterError("texts stands instead of text, and without allowed words")
     if (
         not all(isinstance(table.get(key, ""), str) for key in ("text", "class", "action"))
         or not all(isinstance(part, list) and all(isinstance(word, str) for word in part) for part in words)
@@ -129,11 +133,25 @@ def _from_table(table: Mapping[str, Any]) -> ContextTerm:
         or not all(type(table.get(key, 0)) is int for key in ("least_company", "reach"))
     ):
         raise FilterError("a value has the wrong type")
-    return context_term(
-        table.get("text", ""), table.get("class", ""), table.get("action", Action.FLAG),
-        is_whole_word=table.get("whole_word", False), allowed=words[0], company=words[1],
-        least_company=table.get("least_company"), reach=table.get("reach", _REACH),
-    )  # fmt: skip
+    return [
+        context_term(
+            text, table.get("class", ""), table.get("action", Action.FLAG),
+            is_whole_word=table.get("whole_word", False), allowed=words[0],
+            company=_other(text, words[1]) if "texts" in table else words[1],
+            least_company=table.get("least_company"), reach=table.get("reach", _REACH),
+        )
+        for text in (words[2] if "texts" in table else [table.get("text", "")])
+    ]  # fmt: skip
+
+
+def _other(text: str, company: Iterable[str]) -> list[str]:
+    form = normalise(text).strip()
+    return [word for word in company if not ((part := normalise(word)) in form or form in part)]
+
+
+def own_terms() -> list[ContextTerm]:
+    """The terms that come with the filter."""
+    return load_context_terms([Path(str(resources.files("content_filter"))) / "terms_own.toml"])
 
 
 class ContextMatcher:

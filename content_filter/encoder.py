@@ -9,6 +9,8 @@ What must hold: `Encoder.places` depends on the text only through its known n-gr
 gets the vector of no text, and whoever judges it says that it knows nothing (`Places.is_empty`).
 """
 
+import functools
+import hashlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from content_filter.errors import FilterError
-from content_filter.features import VERSION, Features, features
+from content_filter.features import Features, features, fingerprint
 
 Vectors = NDArray[np.float32]
 
@@ -46,6 +48,11 @@ class Places:
         return distinct(self.rows[(self.starts >= start) & (self.ends <= end)])
 
 
+@functools.cache
+def _fingerprint() -> str:
+    return fingerprint()
+
+
 def distinct(rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """The rows in order, none twice: `np.unique` without its overhead, which counts for short texts."""
     if len(rows) < 2:
@@ -65,13 +72,16 @@ def keys_of(found: Features) -> NDArray[np.uint32]:
 class Encoder:
     """The table and the layer, read-only; safe to share between threads."""
 
-    __slots__ = ("_bias", "_hidden", "_hidden_bias", "_keys", "_out", "_scales", "_skip", "_table")
+    __slots__ = ("_bias", "_hidden", "_hidden_bias", "_keys", "_out", "_scales", "_skip", "_table", "digest")
+
+    digest: str
+    """SHA-256 in hex over its n-grams and layer: heads belong to the encoder that they were trained on."""
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Takes the arrays of a weights file. Raises `FilterError` if they do not fit together or this version."""
         try:
-            if int(arrays["version"]) != VERSION:
-                raise FilterError("the encoder's weights were made for another version of the features; train again")
+            if str(arrays["features"]) != _fingerprint():
+                raise FilterError("the encoder's weights were made for other features; train again")
             self._keys: NDArray[np.uint32] = arrays["keys"]
             self._table: NDArray[np.int8] = arrays["table"]
             self._scales = arrays["scales"].astype(np.float32)
@@ -82,11 +92,20 @@ class Encoder:
             raise FilterError(f"the encoder's weights lack {error.args[0]}; train again") from None
         if not len(self._keys) == len(self._table) == len(self._scales):
             raise FilterError("the encoder's weights do not fit together; train again")
+        digest = hashlib.sha256()
+        for name in ("keys", "scales", "hidden", "out", "skip"):
+            digest.update(np.ascontiguousarray(arrays[name]).tobytes())
+        self.digest = digest.hexdigest()
 
     @classmethod
     def load(cls, path: str | Path) -> "Encoder":
         """Reads a weights file."""
         return cls(load_arrays(path))
+
+    @property
+    def rows(self) -> int:
+        """Known n-grams: rows of the table."""
+        return len(self._keys)
 
     @property
     def width(self) -> int:

@@ -7,14 +7,16 @@ with its Wilson interval: what must be refused are harmful prompts of the 17 cla
 refused are harmless prompts, and content is acceptable where it is a harmless answer or a harmful one that is stopped.
 
 What must hold: a report holds no text; rows of a report are in the order of the files; a row that the filter stopped
-carries verdict `block` (or `mask`), and nothing else counts as stopped.
+carries verdict `block` (or `mask`), and nothing else counts as stopped; files of any size are read line by line, and
+what is kept of a row is what is counted.
 """
 
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +58,7 @@ def judge_with(judge_text: TextJudge | Classifier) -> Judge:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One row and what was said of it, in `seconds`."""
+    """One row, without its text, and what was said of it."""
 
     row: Row
     scored: Scored
@@ -68,20 +70,19 @@ class Result:
         return self.scored.verdict in _STOPS
 
 
-def score_rows(rows: Iterable[Row], judge: Judge, timer: Callable[[], float] = time.perf_counter) -> list[Result]:
+def score_rows(rows: Iterable[Row], judge: Judge, timer: Callable[[], float] = time.perf_counter) -> Iterator[Result]:
     """Asks the judge about every row, one after the other."""
-    results = []
     for row in rows:
         role = Role.ANSWER if row.role == "response" else Role.PROMPT
         begun = timer()
         scored = judge(row.text, role)
-        results.append(Result(row, scored, timer() - begun))
-    return results
+        yield Result(replace(row, text=""), scored, timer() - begun)
 
 
-def report(results: Sequence[Result], limits: Mapping[str, float] | None = None) -> dict[str, Any]:
+def report(found: Iterable[Result], limits: Mapping[str, float] | None = None) -> dict[str, Any]:
     """The report as JSON-able values. `limits` are the standard's three numbers by the names of this module, from the
     policy; a rate with a limit says whether it is met."""
+    results = list(found)
     if not results:
         raise FilterError("nothing to evaluate: the files hold no rows")
     return {
@@ -91,6 +92,7 @@ def report(results: Sequence[Result], limits: Mapping[str, float] | None = None)
         "by_class": _by_class(results),
         "by_language": _divided(results, lambda result: result.row.lang),
         "by_role": _divided(results, lambda result: result.row.role),
+        "recall_at_5_percent": _recalls(results),
         "rates": _rates(results, limits or {}),
         "latency_ms": latency([result.duration_s for result in results]),
     }
@@ -106,12 +108,15 @@ def evaluate(
 ) -> dict[str, Any]:
     """`report` on files; `rows_to` gets one JSON object a row: id, score, verdict, class, action. Raises
     `FilterError` for files that cannot be read or written."""
-    results = score_rows(read_rows(paths), judge, timer)
-    if rows_to is not None:
-        try:
-            Path(rows_to).write_text("".join(map(_line, results)), "utf-8")
-        except OSError as error:
-            raise FilterError(f"{rows_to}: cannot be written ({error.strerror or 'unknown error'})") from error
+    results = []
+    try:
+        with nullcontext() if rows_to is None else Path(rows_to).open("w", encoding="utf-8") as lines:
+            for result in score_rows(read_rows(paths), judge, timer):
+                if lines is not None:
+                    lines.write(_line(result))
+                results.append(replace(result, row=replace(result.row, id="")))
+    except OSError as error:
+        raise FilterError(f"{rows_to}: cannot be written ({error.strerror or 'unknown error'})") from error
     return report(results, limits)
 
 
@@ -126,6 +131,16 @@ def recall_at(results: Sequence[Result], share: float = 0.05) -> dict[str, Any]:
     return {"threshold": threshold, "false_positives": share, "recall": found.as_json()}
 
 
+def _recalls(results: Sequence[Result]) -> dict[str, Any]:
+    """`recall_at` 5 % of each language and role that has both kinds of rows."""
+    found = {}
+    for group in sorted({(result.row.lang, result.row.role) for result in results}):
+        mine = [result for result in results if (result.row.lang, result.row.role) == group]
+        if len({result.row.is_harmful for result in mine}) == 2:
+            found[" ".join(group)] = recall_at(mine)
+    return found
+
+
 def latency(durations_s: Sequence[float]) -> dict[str, float]:
     """Median, 99th percentile and longest, in milliseconds."""
     ordered = sorted(durations_s)
@@ -137,18 +152,31 @@ def latency(durations_s: Sequence[float]) -> dict[str, float]:
 
 
 def assessment(document: Mapping[str, Any]) -> str:
-    """The report as a table in Markdown, for an assessment file."""
-    lines = ["| source | rows | recall | false positives | precision | F1 |", "|---|---|---|---|---|---|"]
-    for name, counts in document["by_source"].items():
-        cells = (_cell(counts["recall"]), _cell(counts["false_positives"]), _cell(counts["precision"]))
-        f1 = counts["f1"]
-        lines.append(f"| {name} | {counts['rows']} | {' | '.join(cells)} | {'' if f1 is None else f'{f1:.3f}'} |")
+    """The report as tables in Markdown, for people and for an assessment file."""
+    lines = _counts_table("source", document["by_source"] | {"all": document["all"]})
+    lines += ["", "| class | rows | recall | false positives | precision | named right |", "|---|---|---|---|---|---|"]
+    for code, counts in document["by_class"].items():
+        cells = (_cell(counts[key]) for key in ("recall", "false_positives", "precision", "named"))
+        lines.append(f"| {code} | {counts['rows']} | {' | '.join(cells)} |")
     lines += ["", "| rate | share | limit | met |", "|---|---|---|---|"]
     for name, rate in document["rates"].items():
         met = {True: "yes", False: "no", None: ""}[rate["is_met"]]
         limit = "" if rate["limit"] is None else f"{rate['limit']:.0%}"
         lines.append(f"| {name} | {_cell(rate)} | {limit} | {met} |")
+    for group, found in document["recall_at_5_percent"].items():
+        lines += ["", f"Recall at 5 % false positives, {group.strip()}: {_cell(found['recall'])}"]
+    took = document["latency_ms"]
+    lines += ["", f"Time for a text: median {took['p50']:.2f} ms, 99 of 100 below {took['p99']:.2f} ms"]
     return "\n".join(lines) + "\n"
+
+
+def _counts_table(title: str, parts: Mapping[str, Any]) -> list[str]:
+    lines = [f"| {title} | rows | recall | false positives | precision | F1 |", "|---|---|---|---|---|---|"]
+    for name, counts in parts.items():
+        cells = (_cell(counts[key]) for key in ("recall", "false_positives", "precision"))
+        f1 = "" if counts["f1"] is None else f"{counts['f1']:.3f}"
+        lines.append(f"| {name} | {counts['rows']} | {' | '.join(cells)} | {f1} |")
+    return lines
 
 
 def _cell(share: Mapping[str, Any]) -> str:

@@ -2,11 +2,13 @@
 """Labelled rows to learn from and to measure on: one JSON object a line.
 
 Needed are `text` and `label` (harmful or benign); `lang` (zh, zh-Hant, en), `role` (prompt or response), `category`
-(a class code, or none), `source`, `id`, `weak` and `transform` are read where they stand. What must hold: a line that
-is not such an object raises `FilterError` naming file and line, and never shows the text.
+(a class code, or none), `source`, `id`, `weak`, `transform`, and `bank` and `subject` of a question bank
+(`question_bank`) are read where they stand. What must hold: a line that is not such an object raises `FilterError`
+naming file and line, and never shows the text.
 """
 
 import json
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,8 @@ class Row:
     id: str = ""
     is_weak: bool = False
     transform: str = ""
+    bank: str = ""
+    subject: str = ""
 
 
 def read_rows(paths: Iterable[str | Path]) -> Iterator[Row]:
@@ -53,12 +57,15 @@ def _row(line: bytes, place: str, source: str) -> Row:
     is_harmful = value["label"] == "harmful"
     return Row(
         text=value["text"],
-        lang=str(value.get("lang", "")),
-        role=str(value.get("role", "prompt")),
+        # Words that few rows do not share are kept once: an evaluation holds millions of rows.
+        lang=sys.intern(str(value.get("lang", ""))),
+        role=sys.intern(str(value.get("role", "prompt"))),
         is_harmful=is_harmful,
-        category=str(value.get("category", "none")) if is_harmful else "none",
-        source=str(value.get("source", source)),
+        category=sys.intern(str(value.get("category", "none")) if is_harmful else "none"),
+        source=sys.intern(str(value.get("source", source))),
         id=str(value.get("id", "")),
         is_weak=bool(value.get("weak", False)),
         transform=str(value.get("transform", "")),
+        bank=sys.intern(str(value.get("bank", ""))),
+        subject=sys.intern(str(value.get("subject", ""))),
     )

@@ -38,6 +38,10 @@ QUARREL_SOURCES = frozenset({"cold", "swsr", "davidson"})
 """Comments from social media: abuse beside harmless talk about the same groups. Harmless rows are no ordinary ones."""
 _WEAK_WEIGHT = 0.5  # labels inferred from a category
 _OWN_HARMLESS_FRAMES_WEIGHT = 0.4  # they outnumber all other mentions of these topics
+_HARD_SOURCE, _HARD_WEIGHT = "own_hard_negatives", 4.0  # few, and all that stands against words that look harmful
+# Own rows that are worded one by one and not put together.
+_VOICED = frozenset({"own_asks_en", "own_asks_more", "own_asks_zh", "own_comments", "own_requests"})
+_VOICED_WEIGHT = 2.5
 _OWN_WEIGHT = {"zh": 0.7, "en": 0.4}  # much of one hand: enough to learn from, not enough to drown the rest
 
 
@@ -75,6 +79,8 @@ def weights_of(rows: Sequence[Row], reference: int = 1500, power: float = 0.7) -
     weights = np.array([min(1.0, reference / sizes[_kind(row)]) ** power for row in rows])
     weights *= np.where([row.is_weak for row in rows], _WEAK_WEIGHT, 1.0)
     about = [row.source == "own_acts" and not row.is_harmful for row in rows]
+    weights *= np.where([row.source == _HARD_SOURCE for row in rows], _HARD_WEIGHT, 1.0)
+    weights *= np.where([row.source in _VOICED for row in rows], _VOICED_WEIGHT, 1.0)
     weights *= np.array([_OWN_WEIGHT[language(row)] if row.source.startswith("own_") else 1.0 for row in rows])
     return np.asarray(weights * np.where(about, _OWN_HARMLESS_FRAMES_WEIGHT, 1.0))
 

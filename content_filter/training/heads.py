@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trains the heads of `classifier.Classifier` on vectors of the encoder, and calibrates them.
+"""Trains the heads of `classifier.Classifier` on vectors and n-grams of the encoder, and calibrates them.
 
 NumPy alone, a minute at most: an operator trains on own data with this, keeping the shipped encoder. What must hold:
 scores are calibrated on rows whose source was left out of the training that judged them (`anchors`), never on rows
@@ -7,7 +7,7 @@ that the same heads have learned.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from content_filter.classifier import CODES, HEADS, Form, Group, Reading
 from content_filter.rows import Row
+from content_filter.training import linear
 from content_filter.training.corpus import QUARREL_SOURCES, language, weights_of
 
 Floats = NDArray[np.float32]
@@ -24,8 +25,11 @@ REVIEW_BP, BLOCK_BP = 5_000, 8_000
 _HIGHEST_BLOCK_BP = 9_900
 _WANTED_PRECISION = 0.85
 _LEAST_ROWS = 150  # fewer harmless rows do not say where the highest hundredth begins
-_REVIEW_SHARE, _BLOCK_SHARE = 0.05, 0.01  # of ordinary harmless texts
+_REVIEW_SHARE, _BLOCK_SHARE = 0.05, 0.013  # of ordinary harmless texts
 _BLOCK_LOGIT = float(np.log(0.8 / 0.2))
+_QUARREL = HEADS.index("quarrel")
+_QUARREL_COST = 1.0  # in calibrated logits: abuse must be plainer than a request, or harmless texts have two chances
+_ANSWER_COST = 3.0  # an answer is judged sentence by sentence as it is written: a dozen chances to be stopped wrongly
 _ABUSE = frozenset(("A1e", "A2a", "A2b", "A2c", "A2d", "A2e", "A2f", "A2g", "A2h", "A2i"))
 _UNNAMED = frozenset({"A1h"})  # sources whose rows all carry this class put everything into it
 
@@ -42,13 +46,22 @@ class Plan:
     decay: float = 1e-4
     seeds: tuple[int, ...] = (0, 1, 2)
     """One network is learned from each; all stand side by side in the one that is stored."""
+    words: linear.LinearPlan = field(default_factory=linear.LinearPlan)
+    words_share: float = 0.3
+    """How much the n-grams say in the mean of the logits."""
 
 
-def fit(vectors: Floats, rows: Sequence[Row], plan: Plan | None = None) -> dict[str, Floats]:
-    """Arrays of both heads."""
+def fit(
+    vectors: Floats, grams: Sequence[NDArray[np.int64]], size: int, rows: Sequence[Row], plan: Plan | None = None
+) -> dict[str, Floats]:
+    """Arrays of both heads. `vectors` and `grams` are what the encoder says of the rows and which of its `size` known
+    n-grams they have."""
     chosen = plan or Plan()
     wanted, weights = _harm_targets(rows)
-    harm = _learn(vectors, wanted, weights, chosen.hidden, _logistic, chosen)
+    into, into_bias, out, out_bias = _learn(vectors, wanted, weights, chosen.hidden, _logistic, chosen)
+    words, words_bias = linear.fit(grams, size, wanted, weights, chosen.words)
+    share = np.float32(chosen.words_share)
+    harm = (into, into_bias, out * (1 - share), out_bias * (1 - share) + words_bias * share)
     named = [index for index, row in enumerate(rows) if row.category in CODES]
     classes = np.zeros((len(named), len(CODES)), np.float32)
     for place, index in enumerate(named):
@@ -58,9 +71,9 @@ def fit(vectors: Floats, rows: Sequence[Row], plan: Plan | None = None) -> dict[
     spread *= np.array([[0.3 if rows[index].is_weak and rows[index].category in _UNNAMED else 1.0] for index in named])
     naming = _learn(vectors[named], classes, spread, chosen.class_hidden, _softmax, chosen)
     names = ("in", "in_bias", "out", "out_bias")
-    return {f"harm_{name}": array for name, array in zip(names, harm, strict=True)} | {
-        f"class_{name}": array for name, array in zip(names, naming, strict=True)
-    }
+    arrays = {f"harm_{name}": array for name, array in zip(names, harm, strict=True)}
+    arrays |= {f"class_{name}": array for name, array in zip(names, naming, strict=True)}
+    return arrays | {"words": words * share}
 
 
 def _harm_targets(rows: Sequence[Row]) -> tuple[Floats, Floats]:
@@ -187,6 +200,7 @@ def calibrate(held: Sequence[Held]) -> dict[str, NDArray[Any]]:
         chosen = _enough(groups, ordinary, group)
         for head in range(len(HEADS)):
             anchors[group][head] = _anchor(logits[chosen, head])
+        anchors[group][_QUARREL][1] -= _QUARREL_COST
         heads = (1, 2) if group[1] else (0, 1)
 
         def of(rows: NDArray[np.bool_], group: Any = group, heads: Any = heads) -> NDArray[np.float64]:
@@ -194,6 +208,7 @@ def calibrate(held: Sequence[Held]) -> dict[str, NDArray[Any]]:
             return np.asarray(np.maximum(*scaled))
 
         last[group] = _anchor(of(chosen))
+        last[group][1] -= _ANSWER_COST * group[1]
         mine = (groups == group).all(1)
         best[mine] = of(mine) * last[group][0] + last[group][1]
     scores = np.rint(10_000 / (1 + np.exp(-best)))
@@ -217,7 +232,7 @@ def _enough(groups: NDArray[np.int64], ordinary: NDArray[np.bool_], group: tuple
 
 
 def _anchor(logits: NDArray[np.float64]) -> tuple[float, float]:
-    """Slope and shift that put the highest 5 % of harmless rows above 0.5 and the highest 1 % above 0.8."""
+    """Slope and shift that put the highest 5 % of harmless rows above 0.5 and the highest 1.3 % above 0.8."""
     if not len(logits):
         return 1.0, 0.0
     review, block = np.quantile(logits, [1 - _REVIEW_SHARE, 1 - _BLOCK_SHARE])

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from content_filter.classifier import CODES, HEADS, Classifier, Form
-from content_filter.encoder import Encoder, load_arrays
+from content_filter.encoder import Encoder, distinct, load_arrays
 from content_filter.errors import FilterError
 from content_filter.normalise import normalise
 from content_filter.pinyin import sounded
@@ -23,6 +23,7 @@ from content_filter.training import distil, heads
 from content_filter.training.corpus import GROUPS, group_of, language, load_rows, pieces
 
 Say = Callable[[str], None]
+_LEAST = 1e-3
 _SHIPPED = Path(__file__).parent.parent / "weights" / "encoder.npz"
 
 
@@ -62,13 +63,14 @@ def make(
         say(f"group {group} held out: {len(out_rows)} rows")
     calibration = heads.calibrate(held)
     arrays = _encoder(lesson, np.zeros(len(cut), bool), sizes, encoders / "encoder.npz", say)
-    final = heads.fit(_vectors(Encoder(arrays), cut), cut)
+    final = _fitted(Encoder(arrays), cut)
     out.mkdir(parents=True, exist_ok=True)
     if not heads_only:
         np.savez_compressed(out / "encoder.npz", **arrays)  # type: ignore[arg-type]
-    packed = {name: array.astype(np.float16) for name, array in final.items()} | calibration
+    packed = {name: _small(array) for name, array in final.items()} | calibration
+    packed["encoder"] = np.array(Encoder(arrays).digest)
     np.savez_compressed(out / "heads.npz", **packed)
-    _write_held(out / "held_out.jsonl", held, packed, Encoder(arrays))
+    _write_held(out / "held_out.jsonl", held, Classifier(Encoder(arrays), packed))
     say("done")
     return {"rows": len(rows), "held_out": len(held)}
 
@@ -85,15 +87,22 @@ def _encoder(
     return arrays
 
 
-def _vectors(encoder: Encoder, rows: Sequence[Row]) -> heads.Floats:
-    return np.stack([encoder.encode(normalise(row.text)) for row in rows])
+def _fitted(encoder: Encoder, rows: Sequence[Row]) -> dict[str, heads.Floats]:
+    grams = [distinct(encoder.places(normalise(row.text)).rows) for row in rows]
+    sums = np.stack([encoder.sums(part) for part in grams])
+    return heads.fit(encoder.finish(sums), grams, encoder.rows, rows)
+
+
+def _small(array: NDArray[np.float32]) -> NDArray[np.float16]:
+    """Half precision; what rounds to nothing is nothing, so that it takes no room."""
+    return np.where(np.abs(array) < _LEAST, 0, array).astype(np.float16)
 
 
 def _classifier(arrays: dict[str, NDArray[Any]], rows: Sequence[Row], chosen: NDArray[np.bool_]) -> Classifier:
     """A classifier without calibration, trained on some of the rows."""
     encoder = Encoder(arrays)
     learned = [row for row, use in zip(rows, chosen, strict=True) if use]
-    return Classifier(encoder, heads.fit(_vectors(encoder, learned), learned) | _uncalibrated())
+    return Classifier(encoder, _fitted(encoder, learned) | _uncalibrated() | {"encoder": np.array(encoder.digest)})
 
 
 def _uncalibrated() -> dict[str, NDArray[Any]]:
@@ -125,9 +134,8 @@ def _held(classifier: Classifier, rows: Sequence[Row]) -> list[heads.Held]:
     return found
 
 
-def _write_held(path: Path, held: Sequence[heads.Held], packed: dict[str, Any], encoder: Encoder) -> None:
+def _write_held(path: Path, held: Sequence[heads.Held], judge: Classifier) -> None:
     """One line a held-out row: where it comes from, what it is, what was said."""
-    judge = Classifier(encoder, packed)
     with path.open("w", encoding="utf-8") as lines:
         for item in held:
             row, reading = item.row, item.reading

@@ -18,7 +18,7 @@ from typing import Any
 from content_filter.rows import Row
 
 _ACT_FILES = ("zh.toml", "en.toml")
-_TEMPLATE_FILES = ("platform.toml",)
+_TEMPLATE_FILES = ("platform.toml", "comments.toml", "asks_en.toml", "asks_zh.toml", "asks_more.toml")
 _WRITTEN_FILES = ("hard_negatives.jsonl", "thin_classes.jsonl", "requests.jsonl", "attacks.jsonl")
 _HARMFUL_FRAMES, _HARMLESS_FRAMES, _PLAIN_FRAMES, _TEMPLATE_COPIES = 8, 8, 12, 5
 _SLOT = re.compile(r"\{(\w+)\}")
@@ -30,7 +30,7 @@ def own_rows(seed: int = 1) -> list[Row]:
     draw = random.Random(seed)
     rows = [row for name in _WRITTEN_FILES for row in _written(folder, name)]
     rows += [row for name in _ACT_FILES for row in _acts(_toml(folder, name), draw)]
-    rows += [row for name in _TEMPLATE_FILES for row in _templates(_toml(folder, name), draw)]
+    rows += [row for name in _TEMPLATE_FILES for row in _templates(_toml(folder, name), _source(name), draw)]
     return rows
 
 
@@ -38,8 +38,12 @@ def _toml(folder: Traversable, name: str) -> dict[str, Any]:
     return tomllib.loads((folder / name).read_text("utf-8"))
 
 
+def _source(name: str) -> str:
+    return "own_" + name.partition(".")[0]
+
+
 def _written(folder: Traversable, name: str) -> Iterator[Row]:
-    source = "own_" + name.partition(".")[0]
+    source = _source(name)
     for line in (folder / name).read_text("utf-8").splitlines():
         row = json.loads(line)
         yield Row(row["text"], row["lang"], row["role"], row["label"] == "harmful", row["category"], source)
@@ -64,7 +68,7 @@ def _acts(table: dict[str, Any], draw: random.Random) -> Iterator[Row]:
                 yield Row(frame.format(act), lang, "response", False, "none", "own_acts")
 
 
-def _templates(table: dict[str, Any], draw: random.Random) -> Iterator[Row]:
+def _templates(table: dict[str, Any], source: str, draw: random.Random) -> Iterator[Row]:
     slots = table["slots"]
 
     def filled(template: str) -> str:
@@ -77,7 +81,7 @@ def _templates(table: dict[str, Any], draw: random.Random) -> Iterator[Row]:
             for template in templates:
                 texts = {filled(template) for _ in range(_TEMPLATE_COPIES)}
                 for text in sorted(texts):
-                    yield Row(text, table["lang"], "prompt", is_harmful, category, "own_platform")
+                    yield Row(text, table["lang"], "prompt", is_harmful, category, source)
 
 
 def _some(draw: random.Random, frames: list[str], count: int) -> list[str]:

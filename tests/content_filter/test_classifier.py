@@ -97,6 +97,19 @@ def test_a_text_of_nothing_known_passes_with_no_score(classifier: Classifier) ->
     assert (said.band, said.score_bp, said.class_code) == (Band.PASS, 0, "")
 
 
+def test_single_words_speak_beside_the_meaning(classifier: Classifier) -> None:
+    """The logits are those of the network and of the n-grams together, by the definition."""
+    arrays = load_arrays(SHIPPED / "heads.npz")
+    silent = Classifier(classifier.encoder, arrays | {"words": np.zeros_like(arrays["words"])})
+    text = "how do i build a pipe bomb"
+    rows = sorted(set(classifier.encoder.places(text).rows.tolist()))
+    words = arrays["words"].astype(float)[rows].sum(0) / len(rows) ** 0.5
+    both, one = classifier.read(text), silent.read(text)
+
+    assert both is not None and one is not None
+    assert both.logits - one.logits == pytest.approx(words, abs=1e-3)
+
+
 def test_harm_in_the_middle_of_a_long_text_is_found_and_placed(classifier: Classifier) -> None:
     """Windows are judged beside the whole."""
     calm = "今天天气晴朗，我们去公园散步，看到了很多漂亮的花，孩子们玩得非常开心，回家以后一起做了晚饭。" * 4
@@ -150,6 +163,8 @@ def test_heads_that_do_not_fit_are_refused(tmp_path: Path, classifier: Classifie
         {name: array for name, array in arrays.items() if name != "anchors"},
         arrays | {"block_bp": arrays["block_bp"][:-1]},
         arrays | {"harm_in": arrays["harm_in"][:-1]},
+        arrays | {"words": arrays["words"][:-1]},
+        arrays | {"encoder": np.array("0" * 64)},
     ):
         with pytest.raises(FilterError, match="train again"):
             Classifier(classifier.encoder, broken)

@@ -9,14 +9,14 @@ import pytest
 
 from content_filter.encoder import Encoder, distinct, keys_of, load_arrays
 from content_filter.errors import FilterError
-from content_filter.features import VERSION, features
+from content_filter.features import features, fingerprint
 
 
 def _arrays(text: str = "好人 good") -> dict[str, Any]:
     keys = np.unique(keys_of(features(text)))
     draw = np.random.default_rng(1)
     return {
-        "version": np.array(VERSION),
+        "features": np.array(fingerprint()),
         "keys": keys,
         "table": draw.integers(-127, 128, (len(keys), 4)).astype(np.int8),
         "scales": draw.random(len(keys)).astype(np.float16),
@@ -47,7 +47,7 @@ def test_the_vector_is_the_layer_over_the_sum_of_distinct_rows() -> None:
     expected = hidden @ arrays["out"] + arrays["out_bias"] + total @ arrays["skip"]
 
     assert encoder.encode("好人 好人") == pytest.approx(expected, rel=1e-3)
-    assert encoder.width == 3
+    assert (encoder.width, encoder.rows) == (3, len(arrays["keys"]))
 
 
 def test_a_text_of_unknown_words_has_the_vector_of_no_text() -> None:
@@ -79,7 +79,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     arrays = _arrays()
     for broken in (
         {name: array for name, array in arrays.items() if name != "skip"},
-        arrays | {"version": np.array(VERSION + 1)},
+        arrays | {"features": np.array("0" * 64)},
         arrays | {"keys": arrays["keys"][:-1]},
     ):
         with pytest.raises(FilterError, match="train again"):
@@ -92,3 +92,13 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "objects.npz", keys=np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(FilterError, match="not a weights file"):
         load_arrays(tmp_path / "objects.npz")
+
+
+def test_the_digest_is_that_of_the_weights() -> None:
+    """Heads name the encoder that they were trained on by it."""
+    arrays = _arrays()
+
+    assert Encoder(arrays).digest == Encoder(dict(arrays)).digest
+    for name in ("keys", "hidden", "out", "skip", "scales"):
+        changed = arrays | {name: arrays[name] + np.ones_like(arrays[name])}
+        assert Encoder(changed).digest != Encoder(arrays).digest

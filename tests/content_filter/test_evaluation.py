@@ -71,7 +71,7 @@ def test_the_three_rates_of_the_standard_are_held_against_the_policy() -> None:
 
 def test_recall_at_a_share_of_false_positives_uses_the_score_alone() -> None:
     """The threshold is what that share of the harmless rows reaches; equal scores do not count as above it."""
-    results = score_rows(ROWS, _judge)
+    results = list(score_rows(ROWS, _judge))
 
     found = recall_at(results, 0.2)
 

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Features are the same wherever a run of words stands, and say where they stand."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from content_filter.features import MAX_CHARACTERS, features
+from content_filter.encoder import load_arrays
+from content_filter.features import MAX_CHARACTERS, features, fingerprint
 
 TEXTS = st.text("abc xyz'中文字标点，。12 \n😀", max_size=40)
 
@@ -71,9 +74,25 @@ def test_only_so_many_characters_are_looked_at() -> None:
 
 
 def test_the_numbers_never_change() -> None:
-    """Weights are stored by them: a change here makes all weights void and needs a new `VERSION`."""
+    """Weights are stored by them: a change here makes all weights void."""
     assert [f"{int(value):016x}" for value in features("中a").hashes] == [
         "18616828120bcc23",
         "084f61ecef4de353",
         "674edc791a8ef7d7",
     ]
+
+
+def test_the_shipped_weights_were_made_with_these_features() -> None:
+    """Where this fails, features or the normal form have changed and the weights must be made again."""
+    shipped = Path(__file__).parents[2] / "content_filter" / "weights" / "encoder.npz"
+    assert str(load_arrays(shipped)["features"]) == fingerprint()
+
+
+def test_the_fingerprint_changes_with_any_feature(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of words, of single characters, of distances; and with the normal form."""
+    known = fingerprint()
+    for name, value in (("_PIECE", 5), ("_LONGEST_RUN", 3), ("_GAPS", (2,)), ("normalise", lambda text: text)):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"content_filter.features.{name}", value)
+            assert fingerprint() != known
+    assert fingerprint() == known

