@@ -30,6 +30,9 @@ _STRENGTH = {
     Action.REFUSE: 5,
     Action.STOP: 6,
 }
+_RANDOM_DIGITS = 8
+"""The last hexadecimal digits of a record id; they are random (RFC 9562, section 5.7)."""
+_FULL_BP = 10_000
 MOST_LANES = 64
 """A record has a size; an answer with more lanes than this says how much left in all."""
 
@@ -205,7 +208,7 @@ def _shaped(name: str) -> str:
 
 def is_sampled(record_id: str, sample_bp: int) -> bool:
     """Whether the sample has this record: by its id's random bits, so that anybody can check which should be there."""
-    return int(record_id[-8:], 16) % 10_000 < sample_bp
+    return int.from_bytes(bytes.fromhex(record_id[-_RANDOM_DIGITS:])) % _FULL_BP < sample_bp
 
 
 def _released(exchange: Exchange) -> list[dict[str, int | str]]:
