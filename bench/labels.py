@@ -27,6 +27,8 @@ from labeling.c2pa_manifest import ManifestOptions, ManifestSigner
 from labeling.explicit.audio import AudioLabel
 from labeling.explicit.image import ImageLabel
 from labeling.file import LabelPlan, label_file
+from labeling.watermark import Waves, payload_of
+from labeling.watermark.frames import MarkPlan
 
 SIDE_PX = 1024
 LOOP_TICK_S = 0.001
@@ -129,7 +131,8 @@ def main() -> None:
         ManifestOptions("bench", "0", chain.root_pem.decode()),
     )
     label = AigcLabel("1", "001191110000MA00000AAT10001", "0199f0c4-0000-7000-8000-000000000001")
-    plan = LabelPlan(label, ImageLabel("AI生成", 500), AudioLabel(), "（AI生成）", signer, "where-possible")
+    mark = MarkPlan(Waves(bytes(32)), payload_of(bytes(32), label.produce_id))
+    plan = LabelPlan(label, ImageLabel("AI生成", 500), AudioLabel(), "（AI生成）", signer, "where-possible", mark=mark)
     picture = photograph()
     rows = []
     for kind in ("PNG", "JPEG", "WEBP"):

@@ -12,6 +12,7 @@ worst case costs one child process.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -22,9 +23,13 @@ from typing import Any, Final
 from labeling import implicit
 from labeling.aigc import GENERATED, POSSIBLY_GENERATED, SUSPECTED_GENERATED, AigcReading, Finding, parse
 from labeling.c2pa_manifest import read_manifest
+from labeling.c2pa_text import without_manifests
 from labeling.errors import LabelError, UnsupportedFormat
+from labeling.fingerprint.files import prints_of
+from labeling.pictures import picture_of
 from labeling.sniff import FileFormat, sniff
 from labeling.text import holds_elements
+from labeling.watermark import Watermark, Waves, learned
 
 MAX_FILE_BYTES: Final = 256 << 20
 _MAX_ANSWER_BYTES: Final = 4 << 20
@@ -56,6 +61,11 @@ class Inspection:
     labels: tuple[FoundLabel, ...] = ()
     findings: tuple[Finding, ...] = ()
     manifest: dict[str, Any] = field(default_factory=dict)
+    watermark: dict[str, Any] = field(default_factory=dict)
+    """``state`` is ``found``, ``none``, ``not-read`` (no picture that is decoded here) or ``not-asked`` (no key was
+    given); where found, ``payload`` in hexadecimal."""
+    prints: tuple[dict[str, str], ...] = ()
+    """Fingerprints, where asked for: ``kind``, and ``signature`` in hexadecimal."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -77,8 +87,13 @@ def inspect_file(
     sidecar: bytes | None = None,
     trust_anchors_pem: str = "",
     max_bytes: int = MAX_FILE_BYTES,
+    watermark: Watermark | None = None,
+    with_prints: bool = False,
 ) -> Inspection:
-    """The labels of a file. What cannot be read is said in ``findings``; nothing is raised for it."""
+    """The labels of a file. What cannot be read is said in ``findings``; nothing is raised for it.
+
+    ``watermark`` is the method and key of marks to look for; ``with_prints`` asks for the file's fingerprints.
+    """
     if len(data) > max_bytes:
         finding = Finding("too-large", "", f"the file has more than {max_bytes} bytes and was not read")
         return Inspection("unknown", "", len(data), "unlabelled", findings=(finding,))
@@ -99,6 +114,9 @@ def inspect_file(
     verdicts = [_VERDICTS.get(label.values.get("Label", ""), "suspected") for label in labels if label.is_recognised]
     if manifest.state in ("valid", "trusted") and manifest.says_ai_generated:
         verdicts.append("generated")
+    mark, prints = _looked_at(data, file_format, watermark, with_prints)
+    if mark["state"] == "found":
+        verdicts.append("generated")
     return Inspection(
         file_format.value.name,
         file_format.mime,
@@ -114,7 +132,27 @@ def inspect_file(
             "source_types": list(manifest.source_types),
             "manifests": manifest.manifests,
         },
+        mark,
+        prints,
     )
+
+
+def _looked_at(
+    data: bytes, file_format: FileFormat, watermark: Watermark | None, with_prints: bool
+) -> tuple[dict[str, Any], tuple[dict[str, str], ...]]:
+    """The mark and the fingerprints, as far as the file can be decoded within the limits."""
+    mark: dict[str, Any] = {"state": "not-asked" if watermark is None else "not-read"}
+    picture = None
+    try:
+        if file_format.medium == "image" and (watermark is not None or with_prints):
+            picture = picture_of(data, file_format)
+        if picture is not None and watermark is not None:
+            payload = watermark.find(picture)
+            mark = {"state": "none"} if payload is None else {"state": "found", "payload": payload.hex()}
+        prints = prints_of(data, file_format, picture) if with_prints else ()
+    except (LabelError, MemoryError):  # what was learned from the metadata is not lost for it
+        return mark, ()
+    return mark, tuple({"kind": each.kind, "signature": each.signature.hex()} for each in prints)
 
 
 def _labels(data: bytes, file_format: FileFormat, findings: list[Finding]) -> tuple[FoundLabel, ...]:
@@ -162,7 +200,7 @@ def inspect_text(text: str, must_have: Sequence[Sequence[str]], *, max_line_char
 
     A long line that happens to speak of AI generation is prose, not a label.
     """
-    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
+    lines = [line.strip() for line in without_manifests(text).strip().splitlines() if line.strip()]
     ends = [len(line) <= max_line_chars and holds_elements(line, must_have) for line in (lines[:1] + lines[-1:])]
     return TextInspection(ends[0], ends[1]) if ends else TextInspection(False, False)
 
@@ -173,10 +211,13 @@ def inspect_in_subprocess(
     declared_mime: str | None = None,
     sidecar: bytes | None = None,
     trust_anchors_pem: str = "",
+    watermark_key: bytes = b"",
+    watermark_method: str = "waves",
+    with_prints: bool = False,
     timeout_s: float = 20.0,
     memory_bytes: int = 1 << 30,
 ) -> dict[str, Any]:
-    """:func:`inspect_file` in a child process, as plain data.
+    """:func:`inspect_file` in a child process, as plain data. Without ``watermark_key`` no mark is looked for.
 
     Raises :class:`LabelError` where the child runs out of time or memory or dies.
     """
@@ -184,6 +225,9 @@ def inspect_in_subprocess(
         "declared_mime": declared_mime,
         "sidecar_bytes": None if sidecar is None else len(sidecar),
         "trust_anchors_pem": trust_anchors_pem,
+        "watermark_key": watermark_key.hex(),
+        "watermark_method": watermark_method,
+        "with_prints": with_prints,
     }
     command = [sys.executable, "-I", "-c", _CHILD, str(Path(__file__).resolve().parent.parent)]
     try:
@@ -193,6 +237,8 @@ def inspect_in_subprocess(
             capture_output=True,
             timeout=timeout_s,
             check=False,
+            # Threads of linear algebra would reserve memory that the limit counts.
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
         )
     except subprocess.TimeoutExpired:
         raise LabelError(f"the file could not be inspected within {timeout_s:g} seconds") from None
@@ -200,6 +246,17 @@ def inspect_in_subprocess(
         raise LabelError(f"the file could not be inspected: the parser stopped with status {run.returncode}")
     answer: dict[str, Any] = json.loads(run.stdout)
     return answer
+
+
+def answer_child() -> None:
+    """What the child process does, once it has limited itself: read from standard input, answer as JSON."""
+    asked = json.loads(sys.stdin.buffer.readline())
+    count = asked.pop("sidecar_bytes")
+    key, method = bytes.fromhex(asked.pop("watermark_key")), asked.pop("watermark_method")
+    watermark = None if not key else Waves(key) if method == Waves.NAME else learned(method, key)
+    sidecar = None if count is None else sys.stdin.buffer.read(count)
+    found = inspect_file(sys.stdin.buffer.read(), sidecar=sidecar, watermark=watermark, **asked)
+    json.dump(found.as_dict(), sys.stdout)
 
 
 # The child limits itself before it reads a byte. RLIMIT_AS is not known everywhere; where it is not, time is the limit.
@@ -213,10 +270,6 @@ try:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 except ImportError:
     pass
-from labeling.inspection import inspect_file
-asked = json.loads(sys.stdin.buffer.readline())
-count = asked.pop("sidecar_bytes")
-sidecar = None if count is None else sys.stdin.buffer.read(count)
-found = inspect_file(sys.stdin.buffer.read(), sidecar=sidecar, **asked)
-json.dump(found.as_dict(), sys.stdout)
+from labeling.inspection import answer_child
+answer_child()
 """

@@ -114,7 +114,11 @@ def office(main_part: str, content_type: str) -> bytes:
             'relationships"><Relationship Id="rId1" Type="http://schemas.openxmlformats.org/officeDocument/2006/'
             f'relationships/officeDocument" Target="{main_part}"/></Relationships>',
         )
-        archive.writestr(main_part, "<?xml version='1.0'?><root>kept</root>")
+        archive.writestr(
+            main_part,
+            "<?xml version='1.0'?><w:document xmlns:w='http://schemas.openxmlformats.org/wordprocessingml/2006/main'>"
+            "<w:body><w:p><w:r><w:t>kept</w:t></w:r></w:p></w:body></w:document>",
+        )
     return out.getvalue()
 
 
@@ -131,8 +135,10 @@ def book() -> bytes:
         archive.writestr(
             "OPS/p.opf",
             '<package xmlns="http://www.idpf.org/2007/opf" version="3.0"><metadata xmlns:dc="http://purl.org/dc/'
-            'elements/1.1/"><dc:title>书</dc:title></metadata><manifest/><spine/></package>',
+            'elements/1.1/"><dc:title>书</dc:title></metadata><manifest><item id="a" href="a.xhtml" '
+            'media-type="application/xhtml+xml"/></manifest><spine><itemref idref="a"/></spine></package>',
         )
+        archive.writestr("OPS/a.xhtml", '<html xmlns="http://www.w3.org/1999/xhtml"><body><p>kept</p></body></html>')
     return out.getvalue()
 
 

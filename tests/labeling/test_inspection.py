@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 import time
@@ -11,13 +12,15 @@ from collections.abc import Callable
 import pytest
 from PIL import Image, PngImagePlugin
 
-from labeling import implicit
+from labeling import implicit, inspection
 from labeling.aigc import AigcLabel
 from labeling.c2pa_keys import file_signer, new_chain
 from labeling.c2pa_manifest import ManifestOptions, ManifestSigner
 from labeling.errors import LabelError
 from labeling.inspection import inspect_file, inspect_in_subprocess, inspect_text
 from labeling.sniff import FileFormat
+from labeling.watermark import Waves
+from tests.labeling.watermark.pictures import KEY, PAYLOAD, scene
 
 MUST_HAVE = (("人工智能", "AI"), ("生成", "合成", "generated"))
 Encode = Callable[..., bytes]
@@ -153,3 +156,33 @@ def test_a_subprocess_without_memory_or_time_is_an_error(samples: dict[FileForma
         inspect_in_subprocess(samples[FileFormat.PNG], memory_bytes=20 << 20)
     with pytest.raises(LabelError, match=r"within 0\.001 seconds"):
         inspect_in_subprocess(samples[FileFormat.PNG], timeout_s=0.001)
+
+
+def test_a_mark_and_fingerprints_are_read_in_the_child() -> None:
+    """Of a copy whose other labels are gone; only where asked for, and not of what is not decoded here."""
+    out = io.BytesIO()
+    Waves(KEY).mark(scene(31), PAYLOAD).save(out, "JPEG", quality=70)
+    found = inspect_in_subprocess(out.getvalue(), watermark_key=KEY, with_prints=True)
+    assert found["watermark"] == {"state": "found", "payload": PAYLOAD.hex()}
+    assert [each["kind"] for each in found["prints"]] == ["image"]
+    assert found["verdict"] == "generated"
+    plain = inspect_in_subprocess(out.getvalue())
+    assert (plain["watermark"], plain["prints"], plain["verdict"]) == ({"state": "not-asked"}, [], "unlabelled")
+    text = inspect_in_subprocess(b"words in a row, " * 30, watermark_key=KEY, with_prints=True)
+    assert (text["watermark"], text["prints"][0]["kind"]) == ({"state": "not-read"}, "text")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), LabelError("too many pixels")])
+def test_a_picture_that_cannot_be_looked_at_keeps_its_labels(
+    samples: dict[FileFormat, bytes], label: AigcLabel, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Its mark is not read; what its metadata say is."""
+
+    def refuse(data: bytes, file_format: FileFormat) -> Image.Image:
+        raise error
+
+    monkeypatch.setattr(inspection, "picture_of", refuse)
+    data = implicit.write(samples[FileFormat.PNG], FileFormat.PNG, label)
+    found = inspect_file(data, watermark=Waves(KEY), with_prints=True)
+    assert (found.watermark, found.prints) == ({"state": "not-read"}, ())
+    assert (found.verdict, len(found.labels)) == ("generated", 1)

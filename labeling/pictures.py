@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A picture from the bytes of a file, for looking at: only the decoder that the bytes ask for, within a limit.
+
+Of an animation the first frame is given, of a rotated photograph what people see.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from typing import Final
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from labeling.errors import DamagedFile, RefusedFile, UnsupportedFormat
+from labeling.sniff import FileFormat
+
+MAX_PIXELS: Final = 50_000_000
+_UNREADABLE: Final = (
+    UnidentifiedImageError,
+    OSError,
+    SyntaxError,
+    ValueError,
+    struct.error,
+    EOFError,
+    OverflowError,
+    TypeError,
+    KeyError,
+    IndexError,
+    RuntimeError,
+    ZeroDivisionError,
+    Warning,
+)
+"""What decoders raise for broken images; the last where a process turns warnings into errors."""
+
+
+def picture_of(data: bytes, file_format: FileFormat, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """The picture, decoded and upright.
+
+    Raises :class:`UnsupportedFormat` for what no decoder here knows, :class:`RefusedFile` for one that is too large,
+    :class:`DamagedFile`.
+    """
+    if file_format.medium != "image" or file_format in (FileFormat.SVG, FileFormat.HEIC):
+        raise UnsupportedFormat(f"{file_format.value.name} is not decoded here; convert it to PNG, JPEG or WebP")
+    try:
+        image = Image.open(io.BytesIO(data), formats=[file_format.name])
+        if image.width * image.height > max_pixels:
+            raise RefusedFile(f"the image has more than {max_pixels} pixels; make it smaller")
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+        return image
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise RefusedFile("the image has too many pixels; make it smaller") from None
+    except _UNREADABLE:
+        raise DamagedFile(
+            f"the {file_format.value.name} image cannot be decoded; ask its maker for a sound file"
+        ) from None
