@@ -8,6 +8,25 @@ a file's bytes and a model's text stay out of errors and therefore out of logs.
 
 from __future__ import annotations
 
+import struct
+from typing import Final
+
+DECODER_ERRORS: Final = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    struct.error,
+    EOFError,
+    OverflowError,
+    TypeError,
+    KeyError,
+    IndexError,
+    RuntimeError,
+    ZeroDivisionError,
+    Warning,
+)
+"""What Pillow's decoders raise for broken images; the last where a process turns warnings into errors."""
+
 
 class LabelError(Exception):
     """A label could not be made, written or read. Nothing unlabelled may be passed on after it."""

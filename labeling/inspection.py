@@ -12,18 +12,16 @@ worst case costs one child process.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 from labeling import implicit
 from labeling.aigc import GENERATED, POSSIBLY_GENERATED, SUSPECTED_GENERATED, AigcReading, Finding, parse
 from labeling.c2pa_manifest import read_manifest
 from labeling.c2pa_text import without_manifests
+from labeling.child import ask_child
 from labeling.errors import LabelError, UnsupportedFormat
 from labeling.fingerprint.files import prints_of
 from labeling.pictures import picture_of
@@ -229,22 +227,16 @@ def inspect_in_subprocess(
         "watermark_method": watermark_method,
         "with_prints": with_prints,
     }
-    command = [sys.executable, "-I", "-c", _CHILD, str(Path(__file__).resolve().parent.parent)]
-    try:
-        run = subprocess.run(
-            [*command, str(memory_bytes), str(max(1, int(timeout_s)))],
-            input=b"".join((json.dumps(asked).encode(), b"\n", sidecar or b"", data)),
-            capture_output=True,
-            timeout=timeout_s,
-            check=False,
-            # Threads of linear algebra would reserve memory that the limit counts.
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
-        )
-    except subprocess.TimeoutExpired:
-        raise LabelError(f"the file could not be inspected within {timeout_s:g} seconds") from None
-    if run.returncode != 0 or len(run.stdout) > _MAX_ANSWER_BYTES:
-        raise LabelError(f"the file could not be inspected: the parser stopped with status {run.returncode}")
-    answer: dict[str, Any] = json.loads(run.stdout)
+    answered = ask_child(
+        "labeling.inspection",
+        b"".join((json.dumps(asked).encode(), b"\n", sidecar or b"", data)),
+        doing="inspected",
+        timeout_s=timeout_s,
+        memory_bytes=memory_bytes,
+    )
+    if len(answered) > _MAX_ANSWER_BYTES:
+        raise LabelError(f"the file could not be inspected: more than {_MAX_ANSWER_BYTES} bytes could be said of it")
+    answer: dict[str, Any] = json.loads(answered)
     return answer
 
 
@@ -257,19 +249,3 @@ def answer_child() -> None:
     sidecar = None if count is None else sys.stdin.buffer.read(count)
     found = inspect_file(sys.stdin.buffer.read(), sidecar=sidecar, watermark=watermark, **asked)
     json.dump(found.as_dict(), sys.stdout)
-
-
-# The child limits itself before it reads a byte. RLIMIT_AS is not known everywhere; where it is not, time is the limit.
-_CHILD: Final = """
-import json, sys
-sys.path.insert(0, sys.argv[1])
-try:
-    import resource
-    resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[2]),) * 2)
-    resource.setrlimit(resource.RLIMIT_CPU, (int(sys.argv[3]),) * 2)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-except ImportError:
-    pass
-from labeling.inspection import answer_child
-answer_child()
-"""

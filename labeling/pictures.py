@@ -7,31 +7,14 @@ Of an animation the first frame is given, of a rotated photograph what people se
 from __future__ import annotations
 
 import io
-import struct
 from typing import Final
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
-from labeling.errors import DamagedFile, RefusedFile, UnsupportedFormat
+from labeling.errors import DECODER_ERRORS, DamagedFile, RefusedFile, UnsupportedFormat
 from labeling.sniff import FileFormat
 
 MAX_PIXELS: Final = 50_000_000
-_UNREADABLE: Final = (
-    UnidentifiedImageError,
-    OSError,
-    SyntaxError,
-    ValueError,
-    struct.error,
-    EOFError,
-    OverflowError,
-    TypeError,
-    KeyError,
-    IndexError,
-    RuntimeError,
-    ZeroDivisionError,
-    Warning,
-)
-"""What decoders raise for broken images; the last where a process turns warnings into errors."""
 
 
 def picture_of(data: bytes, file_format: FileFormat, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -51,7 +34,7 @@ def picture_of(data: bytes, file_format: FileFormat, max_pixels: int = MAX_PIXEL
         return image
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise RefusedFile("the image has too many pixels; make it smaller") from None
-    except _UNREADABLE:
+    except DECODER_ERRORS:
         raise DamagedFile(
             f"the {file_format.value.name} image cannot be decoded; ask its maker for a sound file"
         ) from None

@@ -13,11 +13,9 @@ samples and packets stay as they are.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Final
 
 from labeling import implicit
@@ -31,6 +29,7 @@ from labeling.aigc import (
     parse,
 )
 from labeling.c2pa_manifest import ManifestSigner, has_manifest
+from labeling.child import ask_child
 from labeling.errors import DamagedFile, LabelError, LabelNotVerified, RefusedFile, UnsupportedFormat
 from labeling.file import MAX_FILE_BYTES
 from labeling.inspection import Inspection, inspect_file
@@ -193,20 +192,14 @@ def propagate_in_subprocess(
         "declared_mime": declared_mime,
         "may_sign": plan.signer is not None,
     }
-    command = [sys.executable, "-I", "-c", _CHILD, str(Path(__file__).resolve().parent.parent)]
-    try:
-        run = subprocess.run(
-            [*command, str(memory_bytes), str(max(1, int(timeout_s)))],
-            input=json.dumps(asked).encode() + b"\n" + data,
-            capture_output=True,
-            timeout=timeout_s,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise LabelError(f"the file could not be checked within {timeout_s:g} seconds") from None
-    head, newline, written = run.stdout.partition(b"\n")
-    if run.returncode != 0 or not newline:
-        raise LabelError(f"the file could not be checked: the parser stopped with status {run.returncode}")
+    answered = ask_child(
+        "labeling.propagation",
+        json.dumps(asked).encode() + b"\n" + data,
+        doing="checked",
+        timeout_s=timeout_s,
+        memory_bytes=memory_bytes,
+    )
+    head, _, written = answered.partition(b"\n")
     told: dict[str, Any] = json.loads(head)
     if "error" in told:
         raise _ERRORS.get(told["error"], LabelError)(told["message"])
@@ -219,25 +212,16 @@ def propagate_in_subprocess(
 
 _ERRORS: Final = {kind.__name__: kind for kind in (UnsupportedFormat, DamagedFile, RefusedFile, LabelNotVerified)}
 
-_CHILD: Final = """
-import json, sys
-sys.path.insert(0, sys.argv[1])
-try:
-    import resource
-    resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[2]),) * 2)
-    resource.setrlimit(resource.RLIMIT_CPU, (int(sys.argv[3]),) * 2)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-except ImportError:
-    pass
-from labeling.propagation import work
-asked = json.loads(sys.stdin.buffer.readline())
-head, data = work(asked, sys.stdin.buffer.read())
-sys.stdout.buffer.write(json.dumps(head).encode() + b"\\n" + data)
-"""
+
+def answer_child() -> None:
+    """What the child process does, once it has limited itself: one line of JSON, then the file where it was changed."""
+    asked = json.loads(sys.stdin.buffer.readline())
+    head, data = _work(asked, sys.stdin.buffer.read())
+    sys.stdout.buffer.write(json.dumps(head).encode() + b"\n" + data)
 
 
-def work(asked: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
-    """What the child process does: what is told of the file, and the file where it was changed."""
+def _work(asked: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+    """What is told of the file, and the file where it was changed."""
     may_sign, declared_mime = asked.pop("may_sign"), asked.pop("declared_mime")
     plan = Propagation(**{**asked, "traces": tuple(asked["traces"])})
     try:

@@ -11,15 +11,14 @@ label fell short is not given out.
 from __future__ import annotations
 
 import io
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from PIL import Image, ImageOps, JpegImagePlugin, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageOps, JpegImagePlugin, PngImagePlugin
 
-from labeling.errors import DamagedFile, LabelError, LabelNotVerified, RefusedFile, UnsupportedFormat
+from labeling.errors import DECODER_ERRORS, DamagedFile, LabelError, LabelNotVerified, RefusedFile, UnsupportedFormat
 from labeling.explicit.typeface import Drawing, choose, ink_height
 from labeling.sniff import FileFormat
 
@@ -29,22 +28,6 @@ _PLATE_OPACITY: Final = 178
 _MEASURE_THRESHOLD: Final = 166
 # Lossy encoding can blur a row of ink away; the label is then drawn a little taller.
 _ATTEMPTS: Final = 4
-# What decoders raise for broken images, beside their own errors.
-_UNDRAWABLE: Final = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    struct.error,
-    EOFError,
-    OverflowError,
-    TypeError,
-    KeyError,
-    IndexError,
-    RuntimeError,
-    ZeroDivisionError,
-    # Where a process turns warnings into errors.
-    Warning,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +140,7 @@ def _open(data: bytes, file_format: FileFormat, max_pixels: int) -> Image.Image:
         image = Image.open(io.BytesIO(data), formats=[file_format.name])
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise RefusedFile("the image has too many pixels; make it smaller") from None
-    except (UnidentifiedImageError, *_UNDRAWABLE):
+    except DECODER_ERRORS:
         raise DamagedFile(
             f"the {file_format.value.name} image cannot be decoded; ask its maker for a sound file"
         ) from None
@@ -170,7 +153,7 @@ def _frames(source: Image.Image, max_pixels: int) -> list[Image.Image]:
     """Every frame, decoded and upright."""
     try:
         count = getattr(source, "n_frames", 1) if source.format != "MPO" else 1
-    except _UNDRAWABLE:
+    except DECODER_ERRORS:
         raise DamagedFile("the frames of the image cannot be counted; ask its maker for a sound file") from None
     if count * source.width * source.height > 4 * max_pixels:
         raise RefusedFile(f"the animation has more than {4 * max_pixels} pixels in all frames; make it smaller")
@@ -182,7 +165,7 @@ def _frames(source: Image.Image, max_pixels: int) -> list[Image.Image]:
             frame = source.copy()
             frame.info = dict(source.info)
             frames.append(ImageOps.exif_transpose(frame))
-    except _UNDRAWABLE:
+    except DECODER_ERRORS:
         raise DamagedFile("the image cannot be decoded to its end; ask its maker for a sound file") from None
     return frames
 
@@ -297,7 +280,7 @@ def _save(source: Image.Image, frames: list[Image.Image], file_format: FileForma
     out = io.BytesIO()
     try:
         first.save(out, file_format.name, **options)
-    except _UNDRAWABLE as error:
+    except DECODER_ERRORS as error:
         raise DamagedFile(
             f"the labelled {file_format.value.name} image cannot be encoded ({type(error).__name__}); convert it first"
         ) from None
@@ -333,7 +316,7 @@ def _png_text(source: Image.Image) -> PngImagePlugin.PngInfo:
 def _load_again(result: Image.Image) -> None:
     try:
         result.load()
-    except _UNDRAWABLE:
+    except DECODER_ERRORS:
         raise LabelNotVerified("the labelled image cannot be decoded again; it must not be given out") from None
 
 

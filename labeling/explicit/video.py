@@ -28,6 +28,7 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image
 
+from labeling.child import child_command
 from labeling.errors import DamagedFile, LabelError, LabelNotVerified, RefusedFile, UnsupportedFormat
 from labeling.explicit.image import ImageLabel, place
 from labeling.explicit.typeface import ink_height
@@ -140,9 +141,11 @@ def _text(font: Path | None) -> str | None:
 
 def _run(asked: dict[str, Any], label: VideoLabel, progress: Progress | None) -> dict[str, int]:
     """What the child says at its end."""
-    command = [sys.executable, "-I", "-c", _CHILD, str(Path(__file__).resolve().parents[2])]
+    command = child_command(
+        "labeling.explicit.video", memory_bytes=label.memory_bytes, cpu_s=int(label.timeout_s * _CORES_AT_MOST)
+    )
     with subprocess.Popen(
-        [*command, str(label.memory_bytes), str(max(1, int(label.timeout_s * 8)))],
+        command,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     ) as child:  # fmt: skip
         assert child.stdin is not None and child.stdout is not None
@@ -177,26 +180,16 @@ def _run(asked: dict[str, Any], label: VideoLabel, progress: Progress | None) ->
     return done
 
 
+_CORES_AT_MOST: Final = 8  # an encoder works on several at once
 _ERRORS: Final = {kind.__name__: kind for kind in (UnsupportedFormat, DamagedFile, RefusedFile, LabelNotVerified)}
 
-# The child limits itself before it reads a byte.
-_CHILD: Final = """
-import json, sys
-sys.path.insert(0, sys.argv[1])
-try:
-    import resource
-    resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[2]),) * 2)
-    resource.setrlimit(resource.RLIMIT_CPU, (int(sys.argv[3]),) * 2)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-except ImportError:
-    pass
-from labeling.explicit.video import work
-work(json.load(sys.stdin), lambda told: print(json.dumps(told), flush=True))
-"""
+
+def answer_child() -> None:
+    """What the child process does: label one file into another, and tell line by line how it goes."""
+    _work(json.load(sys.stdin), lambda told: print(json.dumps(told), flush=True))
 
 
-def work(asked: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> None:
-    """What the child process does: label one file into another, and tell how it goes."""
+def _work(asked: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> None:
     given = dict(asked["label"])
     image = dict(given.pop("image"))
     font = image.pop("font")

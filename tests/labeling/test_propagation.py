@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from labeling import implicit, propagation
+from labeling import child, implicit
 from labeling.aigc import AigcLabel, parse
 from labeling.c2pa_keys import file_signer, new_chain
 from labeling.c2pa_manifest import ManifestOptions, ManifestSigner, read_manifest
@@ -175,6 +175,6 @@ def test_a_parser_that_dies_or_hangs_is_an_error(samples: Samples, monkeypatch: 
     data = samples[FileFormat.PNG]
     with pytest.raises(LabelError, match="within"):
         propagate_in_subprocess(data, DECLARED, timeout_s=0.01)
-    monkeypatch.setattr(propagation, "_CHILD", "import os; os.abort()")
+    monkeypatch.setattr(child, "_PRELUDE", "import os; os.abort()")
     with pytest.raises(LabelError, match="stopped with status"):
         propagate_in_subprocess(data, DECLARED)

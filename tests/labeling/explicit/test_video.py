@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from labeling import child
 from labeling.errors import DamagedFile, LabelError, RefusedFile, UnsupportedFormat
 from labeling.explicit import video
 from labeling.explicit.image import ImageLabel
@@ -177,7 +178,7 @@ def test_a_film_that_takes_too_long_is_given_up() -> None:
 
 def test_a_process_that_dies_is_an_error_and_no_film(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever killed it."""
-    monkeypatch.setattr(video, "_CHILD", "import os; os.kill(os.getpid(), 9)")
+    monkeypatch.setattr(child, "_PRELUDE", "import os; os.kill(os.getpid(), 9)")
     with pytest.raises(LabelError, match="stopped with status"):
         label_film(b"film", FileFormat.MP4, LABEL)
 
