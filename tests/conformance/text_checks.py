@@ -168,7 +168,7 @@ async def long_before(probe: Probe) -> str:
         got = await probe.ask(Said.of(text, split), Asked(stream=stream))
         expect_stopped(got, form(got))
     took_s = time.monotonic() - begun_s
-    expect(took_s < 20, f"three answers took {took_s:.0f} s")
+    expect(took_s < 60, f"three answers took {took_s:.0f} s")
     return f"{took_s:.1f} s for three"
 
 

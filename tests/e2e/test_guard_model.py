@@ -23,7 +23,7 @@ CHAT = "/v1/chat/completions"
 
 @dataclass
 class Guard:
-    """A server that answers as Qwen3Guard-Gen does: unsafe what says `poison`, controversial what says `doubt`."""
+    """A server that answers as Qwen3Guard-Gen does: unsafe what says `persimmon`, controversial what says `doubt`."""
 
     url: str
     asked: list[list[dict[str, Any]]] = field(default_factory=list)
@@ -40,7 +40,7 @@ def guard() -> Iterator[Guard]:
             made.asked.append(body["messages"])
             text = body["messages"][-1]["content"]
             said = "Safety: Safe\nCategories: None"
-            if "poison" in text:
+            if "persimmon" in text:
                 said = "Safety: Unsafe\nCategories: Violent"
             elif "doubt" in text:
                 said = "Safety: Controversial\nCategories: PII"
@@ -87,15 +87,15 @@ def test_its_opinion_counts_for_prompts_and_answers_and_is_remembered(
     """Refused, stopped or noted as it says, with its label in the record; the same text is asked about once."""
     upstream.reset()
     running = gateway(upstream.url, config=configured(guard))
-    refused = ask(running, "where to buy poison for a rat")
+    refused = ask(running, "where to buy persimmon for a cake")
     assert refused.json()["choices"][0]["finish_reason"] == "content_filter"
     (decision,) = decisions(running, refused)
     assert (decision["class"], decision["rule"], decision["score_bp"]) == ("A1f", "qwen3guard:Violent", 9_500)
     assert decision["reason"].endswith("classifier+qwen3guard") and upstream.seen == []
-    assert ask(running, "where to buy poison for a rat").json()["choices"][0]["finish_reason"] == "content_filter"
+    assert ask(running, "where to buy persimmon for a cake").json()["choices"][0]["finish_reason"] == "content_filter"
     assert len(guard.asked) == 1
 
-    stopped = ask(running, "tell me a story", "A fine day. Then poison came. The end.", stream=True)
+    stopped = ask(running, "tell me a story", "A fine day. Then persimmon came. The end.", stream=True)
     assert '"content_filter"' in stopped.text
     noted = ask(running, "tell me a story", "I doubt it.")
     flag = next(item for item in decisions(running, noted) if item["verdict"] == "flag")

@@ -157,7 +157,7 @@ def test_checks_are_paced_and_the_answer_says_when(site: Any) -> None:
     answers = [site.client.post(VERIFY_PATH, json={"text": "AI生成"}) for _ in range(25)]
     late = answers[-1]
     assert [answer.status_code for answer in answers].count(200) == 20
-    assert (late.status_code, late.json()["code"], late.headers["retry-after"]) == (429, "too_many_checks", "1")
+    assert (late.status_code, late.json()["code"], late.headers["retry-after"]) == (429, "too_many_checks", "2")
     site.now += 60
     assert site.client.post(VERIFY_PATH, json={"text": "AI生成"}).status_code == 200
 
@@ -178,16 +178,16 @@ def test_the_pace_is_the_average_after_a_burst() -> None:
 def test_only_so_many_uploads_are_held_at_once(site: Any) -> None:
     """Room is given back whatever became of the check."""
     made = verify.Verify(site.house, Pages(site.house))
-    slots = [made._slot() for _ in range(MOST_INSIDE)]
+    slots = [made._slot("192.0.2.1") for _ in range(MOST_INSIDE)]
     for slot in slots:
         slot.__enter__()
-    with pytest.raises(Refused), made._slot():
+    with pytest.raises(Refused), made._slot("192.0.2.1"):
         raise AssertionError("no room")
     for slot in slots:
         slot.__exit__(None, None, None)
-    with pytest.raises(RuntimeError), made._slot():
+    with pytest.raises(RuntimeError), made._slot("192.0.2.1"):
         raise RuntimeError
-    with made._slot():
+    with made._slot("192.0.2.1"):
         assert made._inside == 1
     assert made._inside == 0
 
