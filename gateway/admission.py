@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The request duties about people, as the pipeline calls them: who is asking, may they now, were they told."""
+"""The request duties about people, as the pipeline calls them: who is asking, and were they told."""
 
 from __future__ import annotations
 
 from gateway.decisions import Action, Decision, Refusal, Verdict
-from gateway.disclosure import Disclosure
-from gateway.exchange import Exchange
+from gateway.disclosure import READINGS, Disclosure
+from gateway.exchange import AgeBand, Exchange
 from gateway.identity import Identifier, IdentityError
-from gateway.language import language_of_prompt
-from gateway.minors import MinorsDuty
+from gateway.language import is_traditional, language_of_prompt
+
+READING_HEADER = b"duty-reading"
+"""In which form the client wants the notice: `standard`, `large`, `easy` or `spoken`. Needs no signature: all of them
+tell the same."""
 
 
 class Identify:
@@ -20,24 +23,10 @@ class Identify:
     async def __call__(self, exchange: Exchange) -> None:
         """Raises `Refusal` (401) where a token is forged, expired, malformed or missing though required."""
         try:
-            exchange.person = await self._identifier.identify(exchange.headers)
+            exchange.person = await self._identifier.identify(exchange.headers, exchange.peer)
         except IdentityError as error:
             decision = Decision("identify", Verdict.BLOCK, Action.REFUSE, reason=error.code)
             raise Refusal(decision, status=error.status, code=error.code, message=error.message) from None
-
-
-class Minors:
-    """Refuses protected people outside their hours and minutes; costs nothing for others."""
-
-    def __init__(self, duty: MinorsDuty) -> None:
-        self._duty = duty
-
-    async def __call__(self, exchange: Exchange) -> None:
-        """Raises `Refusal`, answered in-band."""
-        if exchange.is_generative and exchange.person.is_protected:
-            admitted = await self._duty.admit(exchange.person)
-            exchange.decide(admitted.decision)
-            exchange.notices.extend(admitted.notices)
 
 
 class FirstContact:
@@ -53,5 +42,23 @@ class FirstContact:
         exchange.notice_version = self._disclosure.notice.version
         language = "" if self._disclosure.mode == "interface" else language_of_prompt(exchange)
         contact = await self._disclosure.first_contact(exchange.person, language)
-        exchange.head_notice = contact.notice
+        if contact.notice:
+            exchange.head_notice = self._disclosure.notice.text(*_manner(exchange, language))
         exchange.decide(contact.decision)
+
+
+_EASY = (AgeBand.UNDER_3, AgeBand.FROM_3, AgeBand.FROM_8)
+"""Who is told in easy language without asking for it (Model AI Law article 34 paragraph 4)."""
+
+
+def _manner(exchange: Exchange, language: str) -> tuple[str, str]:
+    """In which language and reading the person is told: as the client asks (`Duty-Reading`, traditional Chinese in
+    `Accept-Language`), else children in easy language."""
+    reading = "easy" if exchange.person.age_band in _EASY else "standard"
+    for name, value in exchange.headers:
+        if name == READING_HEADER:
+            asked = value.decode("latin-1").strip().lower()
+            reading = asked if asked in READINGS else reading
+        elif name == b"accept-language" and language != "en" and is_traditional(value.decode("latin-1")):
+            language = "zh_hant"
+    return language, reading

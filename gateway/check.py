@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from audit_log.errors import AuditError
@@ -20,10 +20,11 @@ from gateway.filters import band_rules, classifier, context_matcher, guard_model
 from gateway.house import link_hosts, producer, text_labels
 from gateway.label_files import ChainFiles, day_of, file_labels
 from gateway.master_key import key_source
-from gateway.policies import PolicyError
+from gateway.policies import Kind, PolicyError
+from gateway.proxy_identity import networks
 from gateway.public.document import unstated
 from gateway.retention import retention_of
-from gateway.settings import Settings, SettingsError, secret
+from gateway.settings import SERVICE_NAME, Service, Settings, SettingsError, secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,53 @@ def findings(settings: Settings) -> list[Finding]:
     return sorted(found, key=lambda item: item.level)
 
 
+def completeness(settings: Settings) -> list[Finding]:
+    """What the policy asks the provider to publish and nobody wrote: an error where a law asks, else a warning.
+
+    For `config check` alone. The service starts without: its pages then say what is not stated. The sample service is
+    nobody's, so nothing is asked of it.
+    """
+    if settings.upstream.url == "sample":
+        return []
+    try:
+        policy = policies.load(settings.policy.use)
+    except PolicyError:  # said among the errors
+        return []
+    service, sample = settings.service, Service()
+    found = [
+        _missing(policy, "disclosure.before_first_use", key, f"still the sample's; write your own into {SERVICE_NAME}")
+        for key in ("name", "provider")
+        if getattr(service, key) in ("", getattr(sample, key))
+    ]
+    missing = set(unstated(settings, policy))
+    for entry, words in (
+        ("disclosure.items", "empty, and people must be told before they use the service"),
+        ("disclosure.further_items", "empty, and people are to be told"),
+    ):
+        for name in policy.texts(entry):
+            if name in missing:
+                found.append(_missing(policy, entry, _KEYS.get(name, name), words))
+    if policy.flag("disclosure.third_party_model") and not service.third_party_model:
+        words = 'empty: name the third party\'s model in use, or write "none"'
+        found.append(_missing(policy, "disclosure.third_party_model", "third_party_model", words))
+    has_people = bool(settings.identity.jwt.secret_env or settings.identity.jwt.jwks_url)
+    if has_people and policy.flag("agreement.before_first_use") and not service.agreement_version:
+        words = "empty: name the version that people accept, unless they accept it in your app, with proof there"
+        missing_version = _missing(policy, "agreement.before_first_use", "agreement_version", words)
+        found.append(replace(missing_version, level="warning"))
+    return sorted(found, key=lambda item: item.level)
+
+
+_KEYS = {"registration": "filing_number"}
+"""Items whose key has another name; a licence number will do as well."""
+
+
+def _missing(policy: policies.Policy, entry_key: str, key: str, words: str) -> Finding:
+    entry = policy.entry(entry_key)
+    asked_by = f"{entry.article}; policy {entry_key}" if entry.article else f"policy {entry_key}"
+    return Finding("error" if entry.kind is Kind.LAW else "warning", f"service.{key}", f"{words} ({asked_by})")
+
+
 def _errors(settings: Settings) -> list[Finding]:
     found: list[Finding] = []
     try:
@@ -53,6 +101,16 @@ def _errors(settings: Settings) -> list[Finding]:
     except SettingsError as error:
         found.append(Finding("error", "service", str(error)))
     found += _audit(settings, policy)
+    identity = settings.identity
+    if not (identity.jwt.secret_env or identity.jwt.jwks_url or identity.proxy.secret_env):
+        gated = {
+            "service.agreement_version": bool(settings.service.agreement_version),
+            "identity.require_verified": identity.require_verified == "always",
+        }
+        for gate, is_set in gated.items():
+            if is_set:
+                text = "set, and nothing says who people are: everybody would be refused; set identity.jwt or .proxy"
+                found.append(Finding("error", gate, text))
     with contextlib.suppress(SettingsError):  # a wrong producer was said above
         found += _file_labels(settings, policy, producer(settings))
     try:
@@ -60,8 +118,13 @@ def _errors(settings: Settings) -> list[Finding]:
     except SettingsError as error:
         found.append(Finding("error", "label.link_hosts", str(error).removeprefix("label.link_hosts: ")))
     found += _filter(settings)
+    try:
+        networks(settings.identity.proxy.peers)
+    except SettingsError as error:
+        found.append(Finding("error", "identity.proxy.peers", str(error).removeprefix("identity.proxy.peers: ")))
     for variable, key in (
         (settings.identity.jwt.secret_env, "identity.jwt.secret_env"),
+        (settings.identity.proxy.secret_env, "identity.proxy.secret_env"),
         (settings.upstream.api_key_env, "upstream.api_key_env"),
     ):
         if variable:
@@ -143,9 +206,6 @@ _RENEW_BEFORE_S = 30 * 86_400
 def _warnings(settings: Settings) -> list[Finding]:
     found: list[Finding] = []
     is_real = settings.upstream.url != "sample"
-    with contextlib.suppress(PolicyError):  # said among the errors
-        for name in unstated(settings, policies.load(settings.policy.use)) if is_real else ():
-            found.append(Finding("warning", "service", f"{name} is not stated, and the policy asks you to publish it"))
     if is_real and not settings.service.provider_code:
         text = "not set: labels name the provider by its name; set the 27-character code once you have one"
         found.append(Finding("warning", "service.provider_code", text))
@@ -154,12 +214,19 @@ def _warnings(settings: Settings) -> list[Finding]:
     if is_real and not settings.service.contact:
         found.append(Finding("warning", "service.contact", "empty: people find the complaint page only"))
     jwt = settings.identity.jwt
-    if not jwt.secret_env and not jwt.jwks_url:
+    if not jwt.secret_env and not jwt.jwks_url and not settings.identity.proxy.secret_env:
         found.append(
             Finding("warning", "identity.jwt", "no key source: everybody is anonymous, and minors are not recognised")
         )
-    if settings.upstream.api_key_env and not settings.identity.required:
-        text = "set, and identity.required is not: whoever reaches this listener uses your key; put a login before it"
+    has_login = settings.identity.required or settings.identity.api_keys == "require"
+    if settings.upstream.api_key_env and not has_login:
+        text = (
+            "set, and neither identity.required nor identity.api_keys asks for a login: whoever reaches this listener "
+            "uses your key"
+        )
+        found.append(Finding("warning", "upstream.api_key_env", text))
+    if is_real and settings.identity.api_keys == "require" and not settings.upstream.api_key_env:
+        text = "empty, and identity.api_keys is require: such keys do not go on, so the model gets none"
         found.append(Finding("warning", "upstream.api_key_env", text))
     audit = settings.audit
     if audit.bodies != "none" and not audit.keep_body_days:

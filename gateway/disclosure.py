@@ -8,7 +8,8 @@ What must hold:
 - nobody is counted as told before the notice left the house (`mark_told` is called after the first byte);
 - where it is unknown whether a person was told, the person is told: twice is harmless, never is not;
 - an anonymous person has no memory and is told each time;
-- an acknowledgement names the version of the notice: a changed notice is told, and acknowledged, again.
+- an acknowledgement names the version of the notice: a changed notice is told, and acknowledged, again;
+- all readings of a notice (standard, large print, easy, spoken) are one version: whoever was told one was told.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.decisions import Action, Decision, Refusal, Verdict
@@ -39,6 +40,11 @@ _MAX_TOLD = 200_000
 """Bound on what one process remembers; who falls out is looked up in the state again."""
 
 
+_SEEN_AGAIN = 0.75
+"""How much of a session's pause is left at least when it is written down again that the person is here: rare enough to
+cost little. Where it was not written, the session ends by so much too early: then the person is told once more."""
+
+
 class Memory(Protocol):
     """What is needed of the state that replicas share: a value written is read by everyone until it expires."""
 
@@ -57,23 +63,44 @@ class AcknowledgementError(ValueError):
         self.code = code
 
 
+READINGS = ("standard", "large", "easy", "spoken")
+"""The forms of a notice: for everybody, in large print (the same words), in easy language, to be read aloud."""
+
+LANGUAGES = {"zh": "zh-Hans", "zh_hant": "zh-Hant", "en": "en"}
+"""The languages of a notice as the policy names them, and their tags."""
+
+
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """The first-contact notice. `version` is a short digest of its texts."""
+    """The first-contact notice. `version` is a short digest of its texts.
+
+    `others` has the texts beside the standard ones, by reading and language as the policy names it; what it lacks is
+    said in the standard words.
+    """
 
     zh: str
     en: str
     version: str
+    others: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, zh: str, en: str) -> Notice:
-        """The notice of these two texts."""
-        digest = hashlib.sha256(f"{zh}\x00{en}".encode()).hexdigest()
-        return cls(zh, en, digest[:12])
+    def of(cls, zh: str, en: str, others: Mapping[tuple[str, str], str] | None = None) -> Notice:
+        """The notice of these texts. A change of any of them makes another version."""
+        texts = [zh, en, *(others or {}).values()]
+        digest = hashlib.sha256("\x00".join(texts).encode()).hexdigest()
+        return cls(zh, en, digest[:12], dict(others or {}))
 
-    def text(self, language: str) -> str:
-        """The text in `en`, or for any other language in `zh`."""
-        return self.en if language == "en" else self.zh
+    def text(self, language: str, reading: str = "standard") -> str:
+        """The text in `en`, in `zh_hant`, or for any other language in `zh`; an unknown reading is the standard one."""
+        reading = "standard" if reading == "large" else reading
+        return self.others.get((reading, language)) or (self.en if language == "en" else self._chinese(language))
+
+    def _chinese(self, language: str) -> str:
+        return self.others.get(("standard", language), self.zh)
+
+    def readings(self) -> dict[str, dict[str, str]]:
+        """All texts, by language tag and reading."""
+        return {tag: {reading: self.text(name, reading) for reading in READINGS} for name, tag in LANGUAGES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +149,8 @@ class Disclosure:
         self.notice = _notice(settings, policy, self.about_url)
         days = settings.disclosure.renew_after_days or policy.number("disclosure.told_days")
         self._told_s = days * DAY_S
+        self._session_s = settings.disclosure.session_minutes * 60
+        self._seen_again_s = _SEEN_AGAIN * self._session_s
         self._acknowledge_s = policy.number("disclosure.acknowledge_hours") * 3_600
         self._state = state
         self._clock = clock
@@ -168,6 +197,12 @@ class Disclosure:
             raise self._ask(person, language)
         return self._tell["en" if language == "en" else "zh"]
 
+    async def is_told(self, person: Person) -> bool:
+        """Whether the notice in force needs no telling any more. Raises `StateUnavailable`."""
+        if self.mode == "interface":
+            return True
+        return bool(person.subject) and await self._was_told(person)
+
     async def mark_told(self, person: Person) -> bool:
         """Remember that the notice reached `person`; call it once the first byte of the answer was sent.
 
@@ -213,24 +248,31 @@ class Disclosure:
         key = self._memory_key(person.tenant, person.subject)
         now = self._clock()
         told_until = self._told.get(key)
-        if told_until is not None and now < told_until:
+        if told_until is not None and now < told_until - self._seen_again_s:
             return True
         value = await self._state.recall(key)
         if value is None:
             return False
         try:
-            told_until = float(value) + self._told_s
-        except ValueError:
+            told_at, seen_at = float(value.split()[0]), float(value.split()[-1])
+        except (ValueError, IndexError):
             return False
-        if now >= told_until:
+        if now >= self._until(told_at, seen_at):
             return False
-        self._keep(key, told_until)
+        if now >= self._until(told_at, seen_at) - self._seen_again_s:
+            seen_at = now
+            await self._state.remember(key, f"{int(told_at)} {int(now)}", max(1.0, told_at + self._told_s - now))
+        self._keep(key, self._until(told_at, seen_at))
         return True
 
     async def _remember(self, key: str) -> None:
         now = self._clock()
         await self._state.remember(key, str(int(now)), self._told_s)
-        self._keep(key, now + self._told_s)
+        self._keep(key, self._until(now, now))
+
+    def _until(self, told_at: float, seen_at: float) -> float:
+        """Until when whoever was told, and seen last, need not be told again."""
+        return min(told_at + self._told_s, seen_at + self._session_s) if self._session_s else told_at + self._told_s
 
     def _keep(self, key: str, told_until: float) -> None:
         self._told.pop(key, None)
@@ -282,7 +324,11 @@ def _notice(settings: Settings, policy: Policy, about_url: str) -> Notice:
             text = text.replace(name, value)
         return text
 
-    return Notice.of(filled("disclosure.notice.zh"), filled("disclosure.notice.en"))
+    others = {("standard", "zh_hant"): filled("disclosure.notice.zh_hant")}
+    for reading in ("easy", "spoken"):
+        for language in LANGUAGES:
+            others[reading, language] = filled(f"disclosure.notice.{reading}.{language}")
+    return Notice.of(filled("disclosure.notice.zh"), filled("disclosure.notice.en"), others)
 
 
 def _member(key: str, value: str) -> str:

@@ -34,6 +34,7 @@ from joserfc.jws import JWSRegistry
 from gateway.api_keys import KEY_HEADERS, ApiKey, ApiKeys, own_key
 from gateway.exchange import TENANT_NAME, AgeBand, Person
 from gateway.jwks import ALGORITHMS, Fetch, KeyRing, KeysUnavailable, PublicKey, fetch_document
+from gateway.proxy_identity import CLAIMS_HEADER, PROOF_HEADER, ProxyIdentity, ProxyRefused
 from gateway.settings import Identity, SettingsError
 
 SUBJECT_HEADER = b"duty-subject"
@@ -51,6 +52,7 @@ SUBJECT_BYTES = 20
 _TOKEN = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _OFF = frozenset((b"", b"0", b"false", b"off", b"no"))
 _FOREVER = float("inf")
+_NOTHING: Mapping[bytes, bytes] = {}
 _NO_PLACES = frozenset(("localtime", "posixrules", "Factory"))
 """Names beside the IANA list that mean this machine's own settings, or none."""
 
@@ -88,16 +90,20 @@ class Identifier:
         secret: bytes | None = None,
         fetch: Fetch | None = None,
         api_keys: ApiKeys | None = None,
+        proxy: ProxyIdentity | None = None,
     ) -> None:
         """`secret` is the HS256 secret; without it `settings.jwt.jwks_url`, where set, is read through `fetch`.
 
-        `api_keys` are the gateway's own. `clock` gives seconds since the epoch. `cautions` afterwards names what works but is weak. Raises
-        `SettingsError` where the settings cannot be used.
+        `api_keys` are the gateway's own, `proxy` believes a trusted proxy. `clock` gives seconds since the epoch.
+        `cautions` afterwards names what works but is weak. Raises `SettingsError` where the settings cannot be used.
         """
         self._settings = settings
         self._jwt = settings.jwt
         self._clock = clock
         self._api_keys = api_keys
+        self._proxy = proxy
+        names = settings.claims.model_dump()
+        self._names: dict[str, str] = names if any(name != own for name, own in names.items()) else {}
         if len(pseudonym_key) < SECRET_BYTES:
             raise SettingsError(f"the pseudonym key has {len(pseudonym_key)} bytes, expected at least {SECRET_BYTES}")
         self._pseudonym_key = pseudonym_key
@@ -133,12 +139,17 @@ class Identifier:
         if self._ring is not None:
             await self._ring.close()
 
-    async def identify(self, headers: Headers) -> Person:
-        """Who is asking. Never waits, except for keys that must be fetched first. Raises `IdentityError`."""
+    async def identify(self, headers: Headers, peer: str = "") -> Person:
+        """Who is asking, from the address `peer`.
+
+        Waits for no network but for keys that must be fetched first, and to count a proxy's nonce. Raises
+        `IdentityError`, and `StateUnavailable` where nobody can tell about an API key or a nonce.
+        """
         token: bytes | None = None
         hinted_mode = False
         hinted_band = AgeBand.UNKNOWN
         key_text = ""
+        vouched: Mapping[bytes, bytes] = _NOTHING
         for name, value in headers.items() if isinstance(headers, Mapping) else headers:
             if not name.startswith(b"duty-"):
                 if name in KEY_HEADERS and (found := own_key(value)):
@@ -150,14 +161,23 @@ class Identifier:
                 if token is not None:
                     raise IdentityError("duplicate_token", "Duty-Subject was sent more than once; send it once.")
                 token = value
+            elif name in (CLAIMS_HEADER, PROOF_HEADER):
+                if name in vouched:
+                    raise IdentityError("duplicate_claims", "Duty-Claims or Duty-Proof was sent twice; send it once.")
+                vouched = {**vouched, name: value}
             elif name == MINOR_MODE_HEADER:
                 # Whatever does not clearly say no is a yes: a hint that was misspelt must not loosen.
                 hinted_mode = hinted_mode or value.strip().lower() not in _OFF
             elif name == AGE_BAND_HEADER:
                 hinted_band = _younger(hinted_band, _hinted_band(value))
         key = await self._key_of(key_text)
-        if token is not None:
-            person = await self._person_of(token, key.tenant if key is not None else "")
+        key_tenant = key.tenant if key is not None else ""
+        if vouched:
+            if token is not None:
+                raise IdentityError("two_identities", "Send either Duty-Subject or Duty-Claims, not both.")
+            person = await self._vouched_for(vouched, peer, key_tenant)
+        elif token is not None:
+            person = await self._person_of(token, key_tenant)
         elif self._settings.required:
             raise IdentityError("identity_required", "This service needs a signed token in Duty-Subject; send one.")
         else:
@@ -167,6 +187,18 @@ class Identifier:
         if hinted_mode or hinted_band.is_minor:
             return _tightened(person, hinted_mode, hinted_band)
         return person
+
+    async def _vouched_for(self, vouched: Mapping[bytes, bytes], peer: str, key_tenant: str) -> Person:
+        """The person whom a proxy vouches for. Raises `IdentityError`, and `StateUnavailable`."""
+        if self._proxy is None:
+            raise IdentityError(
+                "no_trusted_proxy", "Duty-Claims was sent, but no proxy is trusted; set identity.proxy, or send none."
+            )
+        try:
+            claims = await self._proxy.claims(vouched.get(CLAIMS_HEADER, b""), vouched.get(PROOF_HEADER, b""), peer)
+        except ProxyRefused as error:
+            raise IdentityError(error.code, error.message) from None
+        return self._person(claims, self._clock(), key_tenant)[0]
 
     async def _key_of(self, text: str) -> ApiKey | None:
         """The API key with this text; None for no text. Raises `IdentityError`, and `StateUnavailable`."""
@@ -204,6 +236,23 @@ class Identifier:
         if len(self._known) > REMEMBERED_TOKENS:
             self._known.popitem(last=False)
         return verified.person
+
+    async def guardian(self, token: bytes) -> tuple[str, str]:
+        """Whose guardian a signed token vouches for: the tenant and the minor's pseudonym (claim `guardian_of`).
+
+        Raises `IdentityError`.
+        """
+        if self._ring is not None and self._clock() >= self._ring.refresh_at:
+            await self._refresh(self._ring)
+        claims = await self._verified_claims(token)
+        self._times(claims, self._clock())
+        self._check_parties(claims)
+        minor, tenant = claims.get("guardian_of"), claims.get("tenant", "default")
+        if not isinstance(minor, str) or not 0 < len(minor) <= MAX_SUBJECT_CHARS:
+            raise _malformed(f"expected guardian_of as the minor's sub, a text of 1 to {MAX_SUBJECT_CHARS} characters")
+        if not isinstance(tenant, str) or TENANT_NAME.fullmatch(tenant) is None:
+            raise _malformed("expected tenant as 1 to 64 letters, digits, dots, underscores and hyphens")
+        return tenant, self.pseudonym(tenant, minor)
 
     def _forget(self, version: int) -> None:
         """The keys have changed: a token signed by one that is gone must not live on."""
@@ -269,6 +318,14 @@ class Identifier:
         """
         valid_from, valid_until = self._times(claims, now)
         self._check_parties(claims)
+        person, changes_at = self._person(claims, now, key_tenant)
+        return _Verified(person, valid_from, min(valid_until, changes_at))
+
+    def _person(self, claims: dict[str, Any], now: float, key_tenant: str) -> tuple[Person, float]:
+        """The person of believed claims, and until when their age holds."""
+        if self._names:
+            claims = {name: claims[own] for name, own in self._names.items() if own in claims}
+        holds_until = _FOREVER
         subject = claims.get("sub")
         if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT_CHARS:
             raise _malformed(f"expected sub as a text of 1 to {MAX_SUBJECT_CHARS} characters")
@@ -284,7 +341,7 @@ class Identifier:
             raise _malformed("expected tz as an IANA time zone name")
         if tz not in self._zones:
             tz = self._settings.default_tz
-        band = AgeBand.UNKNOWN
+        band, age = AgeBand.UNKNOWN, -1
         if "age_band" in claims:
             stated = claims["age_band"]
             found = age_band(stated) if isinstance(stated, str) else None
@@ -292,19 +349,20 @@ class Identifier:
                 raise _malformed('expected age_band as one of the bands, for example "12-15", "<16" or "18+"')
             band = found
         if "birth_year" in claims:
-            born, changes_at = _band_of_birth_year(claims["birth_year"], now, ZoneInfo(tz))
-            band = _younger(band, born)
-            valid_until = min(valid_until, changes_at)
+            age, changes_at = _age_of_birth_year(claims["birth_year"], now, ZoneInfo(tz))
+            band = _younger(band, band_of_age(age))
+            holds_until = changes_at
         person = Person(
             tenant=tenant,
             subject=self.pseudonym(tenant, subject),
             age_band=band,
+            age=age,
             in_minor_mode=_flag(claims, "minor_mode"),
             is_verified=_flag(claims, "verified"),
             is_signed=True,
             tz=tz,
         )
-        return _Verified(person, valid_from, valid_until)
+        return person, holds_until
 
     def _times(self, claims: dict[str, Any], now: float) -> tuple[float, float]:
         """From when until when the token holds (RFC 7519 section 4.1), with the leeway for clocks that differ."""
@@ -414,15 +472,15 @@ def _younger(one: AgeBand, other: AgeBand) -> AgeBand:
     return one if _RANK[one] <= _RANK[other] else other
 
 
-def _band_of_birth_year(year: object, now: float, zone: ZoneInfo) -> tuple[AgeBand, float]:
-    """The band of the youngest person born in `year`, on 31 December, and when the band may next change."""
+def _age_of_birth_year(year: object, now: float, zone: ZoneInfo) -> tuple[int, float]:
+    """The age of the youngest person born in `year`, on 31 December, and when it next changes."""
     today = datetime.fromtimestamp(now, zone)
     if isinstance(year, bool) or not isinstance(year, int) or not 1900 <= year <= today.year:
         raise _malformed("expected birth_year as a year from 1900 to this one")
     is_birthday = (today.month, today.day) == (12, 31)
     age = today.year - year - (0 if is_birthday else 1)
     next_birthday = datetime(today.year + is_birthday, 12, 31, tzinfo=zone)
-    return band_of_age(age), next_birthday.timestamp()
+    return age, next_birthday.timestamp()
 
 
 def _hinted_band(value: bytes) -> AgeBand:

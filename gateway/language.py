@@ -15,6 +15,9 @@ from labeling import language_of
 LANGUAGES = ("zh", "en")
 """The languages that every text for people exists in."""
 
+TRADITIONAL = ("zh-hant", "zh-tw", "zh-hk", "zh-mo")
+"""Language tags (RFC 5646) that ask for traditional Chinese."""
+
 _MAX_HEADER = 512
 """More than any browser sends; what follows is not looked at."""
 
@@ -32,6 +35,19 @@ def preferred(accept_language: str, default: str = "zh") -> str:
                 best, best_weight = language, weight
             elif language == "*":
                 best, best_weight = default, weight
+    return best
+
+
+@lru_cache(maxsize=1_024)
+def is_traditional(accept_language: str) -> bool:
+    """Whether the Chinese that `accept_language` weighs most is traditional; the first of equals counts."""
+    best, best_weight = False, 0.0
+    for item in accept_language[:_MAX_HEADER].split(","):
+        tag, _, parameter = item.partition(";")
+        name = tag.strip().lower()
+        weight = _weight(parameter)
+        if weight > best_weight and name.partition("-")[0] == "zh":
+            best, best_weight = name.startswith(TRADITIONAL), weight
     return best
 
 

@@ -2,7 +2,9 @@
 """The notices duty: what a person must read beside the answer, in-band where there is text, else in the envelope.
 
 The first-contact notice stands at the head of the first text of each choice; the words for a stopped answer at its end.
-Where text must not be touched (JSON mode, tool calls) they travel in `notices` of the envelope.
+Where text must not be touched (JSON mode, tool calls) they travel in `notices` of the envelope. All other notices (a
+break, a measure, an incident, the end of the service) stand there in any case; for apps that cannot show them
+(`disclosure.notices = "text"`) they stand at the head of the text too.
 """
 
 from __future__ import annotations
@@ -19,11 +21,12 @@ _BREAK = "\n\n"
 
 
 class NoticesInAnswer:
-    """Writes the notices of one answer."""
+    """Writes the notices of one answer. With `in_text` all that are due when it begins stand in its text too."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, *, in_text: bool = False) -> None:
         self._exchange = exchange
-        self._head = exchange.head_notice
+        others = [str(notice["text"]) for notice in exchange.notices if notice.get("text")] if in_text else []
+        self._head = _BREAK.join([*([exchange.head_notice] if exchange.head_notice else []), *others])
         self._told: set[int] = set()
         self._is_structured = exchange.prompt is not None and exchange.prompt.is_structured
 
@@ -37,9 +40,9 @@ class NoticesInAnswer:
                 self._open(event.lane, out)
             elif isinstance(event, Finish) and event.reason == CONTENT_FILTER and event.carrier is None:
                 self._stopped(event.choice, out)
-            elif isinstance(event, End) and self._head and not self._told:
+            elif isinstance(event, End) and self._exchange.head_notice and not self._told:
                 # No text to stand at the head of: the app finds the notice in the envelope.
-                self._exchange.notices.append({"kind": "first_contact", "text": self._head})
+                self._exchange.notices.append({"kind": "first_contact", "text": self._exchange.head_notice})
             out.append(event)
         return out
 

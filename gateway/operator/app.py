@@ -8,7 +8,7 @@
 | `/api/incidents...` | auditor, officer, admin; acts only officer and admin |
 | `/api/holds...`, `/api/erasures...`, `/api/bodies...` | the same; acts only officer and admin |
 | `/api/log/...` | auditor, officer, admin |
-| `/api/measures...` | the same; acts only officer and admin |
+| `/api/measures...`, `/api/guardians...`, `/api/minor-modes...` | the same; acts only officer and admin |
 | `/api/switches...` | every role; acts only operator and admin |
 | `/api/filter` | every role; `/api/filter/reload` officer, admin |
 | `/api/propagation` | operator, officer, admin |
@@ -40,6 +40,7 @@ from gateway.operator import (
     log_health,
     log_tiles,
     measures,
+    people,
     propagation,
     records,
     switches,
@@ -78,7 +79,7 @@ def create_operator_app(house: House) -> FastAPI:
     app.add_middleware(BoundedBody, timeout_s=limits.body_timeout_s, large=large)
     app.add_middleware(Answers, meters=house.meters)
     for router in (records.router, complaints.router, incidents.router, log_tiles.router, switches.router,
-                   measures.router):  # fmt: skip
+                   measures.router, people.router):  # fmt: skip
         app.include_router(router)
     for router in (holds.router, erasures.router, bodies.router, log_health.router, filters.router,
                    propagation.router):  # fmt: skip

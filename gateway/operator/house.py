@@ -14,12 +14,14 @@ if TYPE_CHECKING:  # so that making a token does not load every room
     from complaints import ComplaintDesk
     from content_filter import Activation
     from content_filter.incidents import IncidentStore
+    from gateway.guardians import Guardians
     from gateway.incident_desk import IncidentDesk
+    from gateway.label_files import FileLabels
     from gateway.measures import Measures
     from gateway.metrics import Meters
-    from gateway.label_files import FileLabels
-    from gateway.own_records import OwnRecords
+    from gateway.minor_mode import MinorModes
     from gateway.operator.tokens import TokenStore
+    from gateway.own_records import OwnRecords
     from gateway.policies import Policy
     from gateway.settings import Settings
     from gateway.standing import Standing
@@ -67,6 +69,8 @@ class House:
     own_records: OwnRecords
     measures: Measures
     incident_desk: IncidentDesk
+    guardians: Guardians
+    minor_modes: MinorModes
     pseudonym: Callable[[str, str], str] = no_pseudonym
     filters: FilterRoom | None = None
     files: FileLabels | None = None

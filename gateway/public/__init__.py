@@ -10,7 +10,7 @@ needed. What needs a right (a case, an acknowledgement) needs its secret in the 
 """
 
 from gateway.public.desk import desk_policy, tell
-from gateway.public.house import House
+from gateway.public.house import House, People
 from gateway.public.routes import public_routes
 
-__all__ = ["House", "desk_policy", "public_routes", "tell"]
+__all__ = ["House", "People", "desk_policy", "public_routes", "tell"]

@@ -132,7 +132,13 @@ def disclosure_document(house: House) -> dict[str, object]:
             },
         },
         "about_url": house.disclosure.about_url,
-        "notice": {"version": notice.version, "mode": house.disclosure.mode, "zh": notice.zh, "en": notice.en},
+        "notice": {
+            "version": notice.version,
+            "mode": house.disclosure.mode,
+            "zh": notice.zh,
+            "en": notice.en,
+            "readings": notice.readings(),
+        },
         "policy": {
             "id": policy.id,
             "version": policy.version,

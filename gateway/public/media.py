@@ -14,13 +14,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.errors import Problem
-from gateway.media_store import PATH
+from gateway.media_store import PATH, MediumWithheld
 from gateway.public.body import Refused
 from gateway.public.house import House
 
 MEDIUM_PATH: Final = f"{PATH}/{{token}}"
 
 _GONE = Problem(404, "no_such_medium", "There is no such file", "It was kept for a time only. Ask for it again.")
+_WITHHELD = Problem(410, "withheld", "This file was taken down", "It is not given out any more.")
 _SEALED: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
 
 
@@ -34,7 +35,10 @@ class Media:
     async def get(self, request: Request) -> Response:
         """One file. Raises `Refused`."""
         token = request.path_params["token"]
-        found = await asyncio.to_thread(self._store.get, token) if self._store is not None else None
+        try:
+            found = await asyncio.to_thread(self._store.get, token) if self._store is not None else None
+        except MediumWithheld:
+            raise Refused(_WITHHELD) from None
         if found is None:
             raise Refused(_GONE)
         headers = {

@@ -9,11 +9,13 @@ from gateway.disclosure import ABOUT_PATH
 from gateway.public.about import ACKNOWLEDGE_PATH, About
 from gateway.public.complaints import STATUS_PATH, Complaints
 from gateway.public.document import COMPLAINTS_PATH, PATH, Document
+from gateway.public.guardian import guardian_routes
 from gateway.public.health import Health
 from gateway.public.house import House
 from gateway.public.media import MEDIUM_PATH, Media
 from gateway.public.page import STYLE_PATH, Pages
 from gateway.public.resource import Resource
+from gateway.public.session import AGREEMENT_PATH, SESSION_PATH, AgreementDesk, Session
 from gateway.public.verify import VERIFY_PATH, Verify
 
 
@@ -23,7 +25,16 @@ def public_routes(house: House) -> list[Route]:
     about, complaints, health = About(house, pages), Complaints(house, pages), Health(house)
     verify = Verify(house, pages)
     case = f"{COMPLAINTS_PATH}/{{receipt}}"
+    people: list[Route] = []
+    if house.people is not None:
+        agreement = AgreementDesk(house, house.people)
+        people = [
+            Route(SESSION_PATH, Resource({"GET": Session(house, house.people).get})),
+            Route(AGREEMENT_PATH, Resource({"GET": agreement.get, "POST": agreement.post})),
+            *guardian_routes(house, house.people),
+        ]
     return [
+        *people,
         Route("/livez", Resource({"GET": health.livez})),
         Route("/readyz", Resource({"GET": health.readyz})),
         Route(PATH, Resource({"GET": Document(house).get}, is_open=True)),

@@ -9,12 +9,11 @@ from typing import Any, cast
 
 import pytest
 
-from gateway.admission import FirstContact, Identify, Minors
+from gateway.admission import FirstContact, Identify
 from gateway.decisions import Action, Decision, Refusal, Verdict
-from gateway.disclosure import Disclosure
+from gateway.disclosure import Disclosure, Notice
 from gateway.exchange import AgeBand, Exchange, Person, Prompt, PromptText
 from gateway.identity import Identifier, IdentityError
-from gateway.minors import MinorsDuty
 
 CHILD = Person(subject="p_1", age_band=AgeBand.FROM_12, is_signed=True)
 DECISION = Decision("duty", Verdict.PASS, Action.ALLOW)
@@ -30,7 +29,8 @@ class Door:
     """Stands for identifier, minors and disclosure."""
 
     mode = "announce"
-    notice = SimpleNamespace(version="n1")
+    notice = Notice("我是 AI", "I am an AI", "n1", {("easy", "zh"): "电脑", ("spoken", "en"): "Hear: AI",
+                    ("standard", "zh_hant"): "我係 AI", ("easy", "zh_hant"): "電腦"})  # fmt: skip
 
     def __init__(self, answer: Any = None) -> None:
         self._answer = answer
@@ -54,8 +54,10 @@ def walk(duty: Any, made: Exchange) -> Exchange:
 def test_the_person_is_who_the_headers_say() -> None:
     """All headers are given; the person is kept."""
     door = Door(CHILD)
-    made = walk(Identify(cast(Identifier, door)), exchange(Person()))
-    assert made.person is CHILD and door.asked == [([(b"x", b"y")],)]
+    asked = exchange(Person())
+    asked.peer = "10.0.0.5"
+    made = walk(Identify(cast(Identifier, door)), asked)
+    assert made.person is CHILD and door.asked == [([(b"x", b"y")], "10.0.0.5")]
 
 
 def test_a_token_that_cannot_be_believed_refuses_with_its_reason() -> None:
@@ -67,37 +69,38 @@ def test_a_token_that_cannot_be_believed_refuses_with_its_reason() -> None:
     assert caught.value.message == "Get a new token."
 
 
-def test_a_protected_person_is_admitted_with_decision_and_notices() -> None:
-    """A reminder to take a break travels with the answer."""
-    notice = {"kind": "break", "text": "Take a break."}
-    made = walk(Minors(cast(MinorsDuty, Door(SimpleNamespace(decision=DECISION, notices=(notice,))))), exchange())
-    assert made.decisions == [DECISION] and made.notices == [notice]
-
-
-@pytest.mark.parametrize(
-    "made", [exchange(Person(age_band=AgeBand.ADULT)), exchange(Person()), exchange(CHILD, generative=False)]
-)
-def test_others_and_other_paths_cost_nothing(made: Exchange) -> None:
-    """Adults, people of unknown age, a list of models."""
-    door = Door()
-    assert walk(Minors(cast(MinorsDuty, door)), made).decisions == [] and door.asked == []
-
-
-def test_a_refusal_goes_on_as_it_is() -> None:
-    """In its own words."""
-    refusal = Refusal(DECISION, status=403, code="curfew", message="Until 06:00.", in_band=True)
-    with pytest.raises(Refusal) as caught:
-        walk(Minors(cast(MinorsDuty, Door(refusal))), exchange())
-    assert caught.value is refusal
-
-
 @pytest.mark.parametrize(("text", "language"), [("hello", "en"), ("你好", "zh")])
 def test_whoever_was_not_told_is_told_in_their_language(text: str, language: str) -> None:
     """The notice is kept for the answer, its version for the record."""
-    door = Door(SimpleNamespace(notice="You talk to an AI.", decision=DECISION))
+    door = Door(SimpleNamespace(notice="due", decision=DECISION))
     made = walk(FirstContact(cast(Disclosure, door)), exchange(text=text))
-    assert (made.head_notice, made.notice_version, made.decisions) == ("You talk to an AI.", "n1", [DECISION])
+    said = {"en": "I am an AI", "zh": "我是 AI"}[language]
+    assert (made.head_notice, made.notice_version, made.decisions) == (said, "n1", [DECISION])
     assert door.asked == [(CHILD, language)]
+
+
+@pytest.mark.parametrize(
+    ("band", "text", "headers", "said"),
+    [
+        (AgeBand.FROM_8, "你好", {}, "电脑"),
+        (AgeBand.FROM_12, "你好", {}, "我是 AI"),
+        (AgeBand.FROM_8, "你好", {"duty-reading": "standard"}, "我是 AI"),
+        (AgeBand.ADULT, "你好", {"duty-reading": " EASY "}, "电脑"),
+        (AgeBand.ADULT, "你好", {"duty-reading": "<script>"}, "我是 AI"),
+        (AgeBand.ADULT, "hello", {"duty-reading": "spoken"}, "Hear: AI"),
+        (AgeBand.ADULT, "你好", {"duty-reading": "spoken"}, "我是 AI"),
+        (AgeBand.ADULT, "你好", {"accept-language": "zh-TW,zh;q=0.8"}, "我係 AI"),
+        (AgeBand.FROM_3, "你好", {"accept-language": "zh-Hant-HK"}, "電腦"),
+        (AgeBand.ADULT, "你好", {"accept-language": "zh-CN,zh-TW;q=0.8"}, "我是 AI"),
+        (AgeBand.ADULT, "hello", {"accept-language": "zh-TW"}, "I am an AI"),
+    ],
+)
+def test_each_is_told_in_a_form_they_understand(band: AgeBand, text: str, headers: dict[str, str], said: str) -> None:
+    """Children in easy language, others as their client asks; what is not known is the standard form."""
+    asked = exchange(Person(subject="p_1", age_band=band, is_signed=True), text=text)
+    asked.headers = [(name.encode(), value.encode()) for name, value in headers.items()]
+    made = walk(FirstContact(cast(Disclosure, Door(SimpleNamespace(notice="due", decision=DECISION)))), asked)
+    assert made.head_notice == said
 
 
 def test_where_the_interface_tells_the_language_is_not_looked_for() -> None:

@@ -327,10 +327,13 @@ def walked(house: House, wire: Wire | None = None, headers: tuple[tuple[bytes, b
     who = Identifier(Identity(), SECRET, lambda: house.now, api_keys=house.keys)
     rooms = Rooms(
         [completion()],
-        stages=(stage("identify", Side.REQUEST, lambda _: Identify(who)), stage("quotas", Side.REQUEST, lambda _: house.keys)),
+        stages=(
+            stage("identify", Side.REQUEST, lambda _: Identify(who)),
+            stage("quotas", Side.REQUEST, lambda _: house.keys),
+        ),
     )  # fmt: skip
     cast(Any, rooms.house).api_keys = house.keys
-    made = rooms.client(headers=headers, **client)
+    made: Any = rooms.client(headers=headers, **client)
 
     async def scene() -> None:
         await rooms.runner.run(wire or CHAT, made.scope(), made.receive, made.send)

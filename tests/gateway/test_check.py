@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.check import Finding, findings
+from gateway.check import Finding, completeness, findings
 from gateway.settings import Settings
 
 CODE = "001191110000MA00000AAT10001"
@@ -89,3 +89,62 @@ def test_no_finding_shows_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DUTYBOUND_TEST_KEY", "hunter2")
     items = findings(Settings(upstream={**REAL, "api_key_env": "DUTYBOUND_TEST_KEY"}))  # type: ignore[arg-type]
     assert "hunter2" not in str(items)
+
+
+TOLD = {
+    "name": "问答", "provider": "某公司", "purpose": "问答", "audience": "公众", "occasions": "学习",
+    "mechanism": "大模型", "filing_number": "F-1", "third_party_model": "none", "agreement_version": "1",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("key", "level", "article", "without"),
+    [
+        ("service.purpose", "error", "Interim Measures art 10", "purpose"),
+        ("service.audience", "error", "Interim Measures art 10", "audience"),
+        ("service.occasions", "error", "Interim Measures art 10", "occasions"),
+        ("service.mechanism", "warning", "Model AI Law art 34 para 3", "mechanism"),
+        ("service.filing_number", "warning", "Model AI Law art 34 para 3", "filing_number"),
+        ("service.third_party_model", "warning", "GB/T 45654-2025", "third_party_model"),
+        ("service.provider", "warning", "Model AI Law art 34 para 1", "provider"),
+        ("service.agreement_version", "warning", "Interim Measures art 9 para 2", "agreement_version"),
+    ],
+)
+def test_what_the_policy_asks_to_publish_is_named_with_its_article(
+    key: str, level: str, article: str, without: str
+) -> None:
+    """An error where a law asks; complete settings have none, and the sample service is asked nothing."""
+    who = {"jwt": {"jwks_url": "https://keys.example.org"}}
+    real: dict[str, Any] = {"upstream": REAL, "identity": who}
+    assert completeness(Settings(**real | {"service": TOLD})) == []
+    kept = {name: value for name, value in TOLD.items() if name != without}
+    (missing,) = completeness(Settings(**real | {"service": kept}))
+    assert (missing.key, missing.level) == (key, level) and article in missing.text
+    sample: dict[str, Any] = {"identity": who, "service": kept}
+    assert completeness(Settings(**sample)) == []
+
+
+@pytest.mark.parametrize(
+    ("sections", "key"),
+    [
+        ({"service": {"agreement_version": "1"}}, "service.agreement_version"),
+        ({"identity": {"require_verified": "always"}}, "identity.require_verified"),
+    ],
+)
+def test_a_gate_that_nobody_could_pass_is_an_error(sections: dict[str, Any], key: str) -> None:
+    """Where nothing says who people are."""
+    assert found(**sections)[key].level == "error"
+    known = {**sections, "identity": {**sections.get("identity", {}), "jwt": {"jwks_url": "https://keys.example.org"}}}
+    assert key not in found(**known)
+
+
+def test_a_licence_will_do_for_a_filing() -> None:
+    """Either is the registration."""
+    told = {**TOLD, "filing_number": "", "licence_number": "L-1"}
+    settings: dict[str, Any] = {"upstream": REAL, "service": told}
+    assert completeness(Settings(**settings)) == []
+
+
+def test_what_is_not_published_does_not_keep_the_service_from_starting() -> None:
+    """Its pages say what is missing; `config check` ends with 1."""
+    assert {item.level for item in findings(Settings(upstream=REAL))} == {"warning"}  # type: ignore[arg-type]

@@ -463,3 +463,65 @@ def test_the_header_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         assert f'model="m{number}"'.encode() in duty.header(f"m{number}")
 
     assert len(duty._headers) <= 4
+
+
+@pytest.mark.parametrize("language", ["zh", "zh_hant", "en"])
+@pytest.mark.parametrize("reading", ["standard", "large", "easy", "spoken"])
+def test_every_reading_tells_that_it_is_no_person(language: str, reading: str) -> None:
+    """In its own language, with the service's name; where an address is said, it is the about page's."""
+    text = house()[0].notice.text(language, reading)
+    assert any(words in text for words in ("不是真人", "not a human", "not a person", "not to a person"))
+    assert "示例智能助手" in text and "{" not in text
+    assert ("/duty/about" in text) is (reading != "spoken")
+    assert ("與" in text or "這" in text or "說" in text) is (language == "zh_hant")
+
+
+def test_readings_fall_back_to_the_standard_words() -> None:
+    """An unknown language is Chinese, an unknown reading the standard one, large print has the same words."""
+    notice = house()[0].notice
+    assert notice.text("fr") == notice.text("zh", "unheard") == notice.text("zh", "large") == notice.zh
+    assert set(notice.readings()) == {"zh-Hans", "zh-Hant", "en"}
+    assert all(set(texts) == {"standard", "large", "easy", "spoken"} for texts in notice.readings().values())
+    assert Notice.of("中", "en").text("zh_hant", "easy") == "中"
+
+
+def test_a_change_of_any_reading_is_another_version() -> None:
+    """Whoever was told one reading was told all of that version."""
+    plain = Notice.of("中", "en")
+    assert plain.version != Notice.of("中", "en", {("easy", "en"): "x"}).version
+
+
+def test_each_session_is_told_anew() -> None:
+    """A pause of the set minutes ends it; a session without one lasts, in every process, to the notice's own end."""
+    first, memory, clock = house(disclosure={"session_minutes": 30})
+    second = Disclosure(settings(disclosure={"session_minutes": 30}), POLICY, memory, clock, KEY)
+
+    async def scene() -> None:
+        assert (await first.first_contact(ANNA)).notice
+        await first.mark_told(ANNA)
+        for turn in range(40):
+            clock.now += 7 * 60
+            process = (first, second)[turn % 2]
+            assert not (await process.first_contact(ANNA)).notice, turn
+        clock.now += 30 * 60
+        assert (await first.first_contact(ANNA)).notice and (await second.first_contact(ANNA)).notice
+
+    asyncio.run(scene())
+
+
+@given(st.lists(st.integers(min_value=1, max_value=3_000), min_size=1, max_size=30))
+def test_a_pause_is_never_passed_over(steps: list[int]) -> None:
+    """After the full pause the person is told, whatever went before; within a fifth of it, never."""
+    duty, _, clock = house(disclosure={"session_minutes": 30})
+
+    async def scene() -> None:
+        await duty.mark_told(ANNA)
+        for step in steps:
+            clock.now += step
+            is_told = bool((await duty.first_contact(ANNA)).notice)
+            assert is_told or step < 1_800
+            assert not is_told or step > 360
+            if is_told:
+                await duty.mark_told(ANNA)
+
+    asyncio.run(scene())

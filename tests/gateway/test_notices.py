@@ -101,3 +101,23 @@ def test_the_upstreams_own_filter_ends_its_answer_without_our_words() -> None:
     ended = Finish(0, CONTENT_FILTER, "frame")
     asked = exchange(notice=NOTICE)
     assert NoticesInAnswer(asked).feed([ended]) == [ended]
+
+
+def test_an_app_that_cannot_show_notices_has_them_in_the_text() -> None:
+    """Behind the first-contact notice, at the head of each choice; they stay in the envelope."""
+    asked = exchange(notice=NOTICE)
+    asked.notices += [{"kind": "minor_break", "text": "Take a break."}, {"kind": "retraction", "lanes": []}]
+    duty = NoticesInAnswer(asked, in_text=True)
+    out = duty.feed([TextDelta(ANSWER, "a"), Finish(0, "stop"), End()])
+    assert texts(out) == [f"{NOTICE}\n\nTake a break.\n\n", "a"]
+    assert [notice["kind"] for notice in asked.notices] == ["minor_break", "retraction"]
+    assert texts(NoticesInAnswer(asked).feed([TextDelta(ANSWER, "a")])) == [f"{NOTICE}\n\n", "a"]
+
+
+def test_what_stands_in_the_envelope_is_no_first_contact() -> None:
+    """Where there is no text, only the notice itself is added."""
+    asked = exchange(structured=True)
+    asked.notices.append({"kind": "incident", "text": "It happened."})
+    events: list[Event] = [TextDelta(ANSWER, "{}"), End()]
+    assert NoticesInAnswer(asked, in_text=True).feed(events) == events
+    assert [notice["kind"] for notice in asked.notices] == ["incident"]

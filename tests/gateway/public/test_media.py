@@ -55,3 +55,17 @@ def test_an_unknown_an_expired_and_a_missing_address_look_alike(site: Any, tmp_p
 def test_a_site_without_a_store_serves_none(site: Any) -> None:
     """As in a house that was put together without one."""
     assert site.client.get("/duty/media/" + "A" * 32).status_code == 404
+
+
+def test_a_file_that_was_taken_down_is_gone(site: Any, tmp_path: Path) -> None:
+    """With a problem document that says so; whoever takes it down need not wait until it expires."""
+    withheld: set[str] = set()
+    store = MediaStore(tmp_path / "media", 3_600.0, 1 << 20, lambda: NOW, is_withheld=withheld.__contains__)
+    house = dataclasses.replace(site.house, media_store=store, clock=lambda: NOW)
+    client = TestClient(Starlette(routes=public_routes(house)))
+    token = store.put(b"data", "image/png", None, "record-1")
+    assert client.get(f"/duty/media/{token}").status_code == 200
+    withheld.add("record-1")
+    response = client.get(f"/duty/media/{token}")
+    assert (response.status_code, response.headers["content-type"]) == (410, "application/problem+json")
+    assert b"data" not in response.content and response.json()["title"] == "This file was taken down"
