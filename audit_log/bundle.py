@@ -18,6 +18,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from hashlib import sha256
 from itertools import zip_longest
 from pathlib import Path
@@ -31,8 +32,10 @@ from audit_log.merkle import consistency_proof, leaf_hash, verify_consistency, v
 from audit_log.note import NoteVerifier, Verifier, open_note
 from audit_log.proof import parse_proof
 from audit_log.receipt import open_receipt
+from audit_log.sample import read_sample
 from audit_log.sealing import SealedBody, open_with_data_key
 from audit_log.tiles import MAX_LEAF_BYTES, TileTree, parse_path
+from audit_log.timestamp import open_timestamp, read_roots
 from audit_log.trust import TrustPolicy, parse_policy
 from audit_log.view import csv_head, csv_line, record_of
 
@@ -40,7 +43,7 @@ BUNDLE_SCHEMA = "dutybound-bundle/1"
 MANIFEST_NOTE_HEADER = "dutybound.bundle/v1"
 SUPPORT_FILES = {"erasures.json": "erasure", "holds.json": "hold", "prunes.json": "prune", "key-changes.json": "key"}
 """Records of these types come with every bundle, whatever was selected, each with its own proof."""
-SELECTION_FIELDS = {"tenant": "tenant", "class": "class", "action": "action", "type": "type"}
+SELECTION_FIELDS = {name: name for name in ("tenant", "class", "action", "type", "incident", "case")}
 """Filters that can be checked against the record itself: filter name -> field."""
 
 _MAX_SMALL_FILE_BYTES = 256 << 20
@@ -56,7 +59,8 @@ class BundleReport:
     """What a check found. ``erased`` records are authentic, but the key of their body was destroyed.
 
     ``key_given``: the log's key came from outside the bundle. ``witnesses`` cosigned the bundle's checkpoint.
-    ``complete``: the bundle has every record from ``first`` to ``last``.
+    ``complete``: the bundle has every record from ``first`` to ``last``. ``timestamps``: size of the log, when an
+    authority stamped it, and its name; ``authority_given``: whose certificates count came from outside the bundle.
     """
 
     origin: str = ""
@@ -70,6 +74,8 @@ class BundleReport:
     complete: bool = False
     key_given: bool = False
     witnesses: list[str] = field(default_factory=list)
+    timestamps: list[tuple[int, str, str]] = field(default_factory=list)
+    authority_given: bool = False
     first_bad_index: int | None = None
     problems: list[str] = field(default_factory=list)
     problems_left_out: int = 0
@@ -155,6 +161,7 @@ def verify_bundle(
     policy: bytes | None = None,
     older: Sequence[bytes] = (),
     receipts: Sequence[str] = (),
+    tsa_roots: bytes | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> BundleReport:
     """Check a bundle.
@@ -162,6 +169,8 @@ def verify_bundle(
     ``vkeys``: the log's verifier keys as you know them; without them the bundle's own are taken, which shows damage
     but not a forger. ``policy``: your own trust policy instead of the bundle's. ``older``: checkpoints of this log
     that you kept; the bundle's must continue them. ``receipts``: those of clients, whose records the bundle must hold.
+    ``tsa_roots``: certificates in PEM form of time-stamping authorities that you trust; without them a time-stamp shows
+    that somebody signed it.
     ``progress`` gets (records checked, records in all).
     """
     report = BundleReport()
@@ -171,7 +180,7 @@ def verify_bundle(
         report.problem(str(error))
         return report
     try:
-        _BundleCheck(files, report, vkeys, policy, older, receipts, progress).run()
+        _BundleCheck(files, report, vkeys, policy, older, receipts, tsa_roots, progress).run()
     except VerificationError as error:
         report.problem(str(error))
     finally:
@@ -188,6 +197,7 @@ class _BundleCheck:
         policy: bytes | None,
         older: Sequence[bytes],
         receipts: Sequence[str],
+        tsa_roots: bytes | None,
         progress: Callable[[int, int], None] | None,
     ) -> None:
         self._files = files
@@ -196,6 +206,7 @@ class _BundleCheck:
         self._own_policy = policy
         self._older = older
         self._receipts = receipts
+        self._tsa_roots = tsa_roots
         self._progress = progress
         self._head_note = b""
         self._head = Checkpoint("", 0, b"")
@@ -323,6 +334,27 @@ class _BundleCheck:
                 self._check_continues(tree, unwitnessed.open(kept, report.origin)[0])
             except VerificationError as error:
                 report.problem(f"a checkpoint that you kept: {error}")
+        self._check_timestamps(names, tree, unwitnessed)
+
+    def _check_timestamps(self, names: Iterable[str], tree: TileTree, policy: TrustPolicy) -> None:
+        report = self._report
+        roots = [] if self._tsa_roots is None else read_roots(self._tsa_roots)
+        report.authority_given = bool(roots)
+        for name in sorted(names):
+            if not name.startswith("timestamps/") or not name.endswith(".tsr"):
+                continue
+            stamped_name = f"{name.removesuffix('.tsr')}.txt"
+            try:
+                stamped = self._files.read(stamped_name)
+                head, _ = policy.open(stamped, report.origin)
+                self._check_continues(tree, head)
+                stamp = open_timestamp(self._files.read(name), stamped, roots)
+            except VerificationError as error:
+                report.problem(f"{name}: {error}")
+                continue
+            at = datetime.fromtimestamp(stamp.at, UTC).isoformat()
+            report.timestamps.append((head.size, at, stamp.by))
+        report.timestamps.sort()
 
     def _check_continues(self, tree: TileTree, head: Checkpoint) -> None:
         """Check that the bundle's checkpoint continues another one."""
@@ -401,6 +433,8 @@ class _BundleCheck:
         filters = manifest.get("filters")
         if not isinstance(filters, dict):
             raise VerificationError("MANIFEST.json does not say what was selected")
+        if "sample" in filters and [*indices] != read_sample(filters["sample"]).indices(self._head.root):
+            report.problem("the records are not those that the seed draws from this checkpoint")
         expected: int | None = None
         digest = sha256()
         with self._files.open("records.jsonl") as records, self._files.open("records.csv") as table:

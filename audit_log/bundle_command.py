@@ -24,15 +24,19 @@ def check_bundle(arguments: Sequence[str], default: Path) -> int:
     parser.add_argument("--policy", type=Path, help="your own trust policy (c2sp.org/tlog-policy)")
     parser.add_argument("--checkpoint", action="append", type=Path, default=[], help="a checkpoint that you kept")
     parser.add_argument("--receipt", action="append", default=[], help="a client's receipt; may be repeated")
+    parser.add_argument("--tsa-roots", type=Path, help="certificates (PEM) of time-stamping authorities that you trust")
     parser.add_argument("--body", type=int, metavar="INDEX", help="print the body of a record, and nothing else")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     options = parser.parse_args(arguments)
     try:
         policy = options.policy.read_bytes() if options.policy else None
         older = [path.read_bytes() for path in options.checkpoint]
+        roots = options.tsa_roots.read_bytes() if options.tsa_roots else None
     except OSError as error:
         parser.error(f"{error.filename} cannot be read: {error.strerror}")
-    report = verify_bundle(options.bundle, vkeys=options.vkey, policy=policy, older=older, receipts=options.receipt)
+    report = verify_bundle(
+        options.bundle, vkeys=options.vkey, policy=policy, older=older, receipts=options.receipt, tsa_roots=roots
+    )
     if report.ok and options.body is not None:
         return _write_body(options.bundle, options.body)
     if options.json:
@@ -51,6 +55,9 @@ def _print_report(report: BundleReport) -> None:
     print(f"records       {report.records} ({report.first} to {report.last}) of {report.tree_size} in the log")
     print(f"selection     {'every record of the range' if report.complete else 'a selection'}")
     print(f"checkpoints   {report.checkpoints}, cosigned by {', '.join(report.witnesses) or 'nobody'}")
+    for size, at, by in report.timestamps[-1:]:
+        known = "" if report.authority_given else ", whose certificate nobody vouched for: use --tsa-roots"
+        print(f"time-stamps   {len(report.timestamps)}; the last: {size} records by {at}, by {by}{known}")
     print(f"bodies        {report.bodies} in the bundle; {report.erased} records whose body was erased")
     if not report.key_given:
         print("key           the bundle's own: compare keys/ with the key you were given before, or use --vkey")

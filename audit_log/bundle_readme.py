@@ -27,9 +27,12 @@ or read it. Other people's verifiers of C2SP logs can check `proofs/` against `r
 | `MANIFEST.json`, `MANIFEST.sig` | what was selected, counts, the hash of each file; signed with the log's key |
 | `records.jsonl` | the records, one a line, each exactly the bytes that the log proves |
 | `records.csv` | the same as a table, for reading only. A cell that could be a formula begins with an apostrophe |
+| `records.parquet` | if asked for, the same for data tools, with index and leaf hash; only its own hash is checked |
+| `record.schema.json` | JSON Schema of a record |
 | `proofs/<index>.tlog-proof` | for each record, the proof that it is in the log (c2sp.org/tlog-proof) |
 | `checkpoints/<size>.txt` | signed states of the log; `tiles/` is what is needed to show that each continues the last |
 | `policy.txt`, `keys/` | whose signatures count (c2sp.org/tlog-policy), and the log's keys |
+| `timestamps/<size>.tsr` | an authority's time-stamp (RFC 3161) of `timestamps/<size>.txt`, if there are any |
 | `erasures.json`, `holds.json`, `prunes.json`, `key-changes.json` | what was done to the log itself, with proofs |
 | `bodies/` | where handed out: prompts and answers, sealed, or with the key that opens this one body |
 
@@ -68,9 +71,12 @@ README_ZH = """\
 | `MANIFEST.json`、`MANIFEST.sig` | 选取条件、数量、每个文件的哈希；以日志密钥签名 |
 | `records.jsonl` | 记录，每行一条，与日志所证明的字节完全一致 |
 | `records.csv` | 同样内容的表格，仅供阅读。可能被当作公式的单元格以单引号开头 |
+| `records.parquet` | 如有要求：同样内容的 Parquet 文件，每行带有序号和叶哈希；核验时只比对文件哈希 |
+| `record.schema.json` | 记录的 JSON Schema |
 | `proofs/<序号>.tlog-proof` | 每条记录确在日志之中的证明（c2sp.org/tlog-proof） |
 | `checkpoints/<大小>.txt` | 经签名的日志状态；`tiles/` 是证明前后延续所需的数据 |
 | `policy.txt`、`keys/` | 哪些签名有效（c2sp.org/tlog-policy），以及日志的公钥 |
+| `timestamps/<大小>.tsr` | 如有：外部机构对 `timestamps/<大小>.txt` 的时间戳（RFC 3161） |
 | `erasures.json`、`holds.json`、`prunes.json`、`key-changes.json` | 对日志本身的处置（删除、保全、清理、换钥） |
 | `bodies/` | 如有提供：提示词与回答，密封形式，或附有仅能打开该条内容的密钥 |
 

@@ -6,6 +6,7 @@ writer of its own, beside the gateway that runs; it raises what the package rais
 `Place`, or the plain folder of a log on one machine.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,10 +24,11 @@ from audit_log.prune import Upto, expire_bodies, overdue, plan_prune, sweep
 from audit_log.prune import prune as prune_log
 from audit_log.receipt import open_receipt
 from audit_log.reconcile import read_bill, reconcile
-from audit_log.record import new_record_id
+from audit_log.record import format_time, new_record_id
 from audit_log.retention import Retention
 from audit_log.rotation import rotate_key, rotate_master_key
 from audit_log.search import LogReader
+from audit_log.timestamping import KeptStamp, ask_authority, keep_stamp, kept_stamps
 from audit_log.trust import TrustPolicy, parse_policy
 from audit_log.witness import Post, WitnessAddress, ask_witness, keep_witnessed
 from audit_log.writer import Entry
@@ -41,7 +43,8 @@ def export_source(at: Place | Path) -> Iterator[ExportSource]:
     with place.reading() as (store, tiles):
         has_key = place.read_master_key is not None or (place.home / "body.key").exists()
         master_key = place.master_key() if has_key else None
-        yield ExportSource(store, tiles, place.signer(store), read_vkeys(place.home), master_key)
+        stamps = tuple(kept_stamps(place.home))
+        yield ExportSource(store, tiles, place.signer(store), read_vkeys(place.home), master_key, stamps)
 
 
 def prove(at: Place | Path, record_id: str) -> dict[str, object]:
@@ -70,6 +73,8 @@ def export(
     bodies: Bodies = "none",
     policy: Path | None = None,
     older: Sequence[Path] = (),
+    parquet: bool = False,
+    resume: bool = False,
     clock: Callable[[], float] = time.time,
     progress: Progress | None = None,
 ) -> dict[str, object]:
@@ -97,6 +102,8 @@ def export(
             older=kept,
             bodies=bodies,
             witnessed=witnessed,
+            parquet=parquet,
+            resume=resume,
             progress=progress,
         )
     return result.as_json()
@@ -266,3 +273,35 @@ def witness(at: Place | Path, witnesses: Sequence[WitnessAddress], post: Post) -
     if len(failed) < len(witnesses):
         keep_witnessed(place_of(at).home, note)
     return {"size": size, "asked": len(witnesses), "failed": failed, "checkpoint": note.decode()}
+
+
+def timestamp(
+    at: Place | Path,
+    url: str,
+    post: Post,
+    *,
+    roots: bytes | None = None,
+    clock: Callable[[], float] = time.time,
+    random: Callable[[int], bytes] = os.urandom,
+) -> dict[str, object]:
+    """Let an authority stamp the published checkpoint (RFC 3161), and keep the token in the log's home.
+
+    ``roots``: PEM certificates that the authority's has to lead to. ``skew_s``: by how many seconds its clock is ahead
+    of ours. Raises LogUnavailable where it cannot be reached, VerificationError where its answer does not hold.
+    """
+    place = place_of(at)
+    with place.reading() as (store, tiles):
+        note, vkeys = tiles.published(), read_vkeys(place.home)
+        if note is None:
+            raise VerificationError("the published checkpoint file is missing; restore the tiles folder")
+        size = open_checkpoint(note, place.signer(store).name, vkeys).size
+    asked_at = clock()
+    response, stamp = ask_authority(note, url, post, roots=roots, random=random)
+    keep_stamp(place.home, KeptStamp(size, note, response))
+    return {
+        "size": size,
+        "at": format_time(stamp.at),
+        "by": stamp.by,
+        "is_trusted": stamp.is_trusted,
+        "skew_s": round(stamp.at - asked_at, 3),
+    }

@@ -3,16 +3,16 @@
 
 What must hold: a bundle is written whole or not at all, under its name only when it is finished; memory stays small
 (about a kilobyte a record for the zip's own directory); all proofs lead to one checkpoint, the latest when the export
-began, so leaves newer than it are left out and counted. Reading bodies is worth a record of type ``access``: the
-caller writes it, before.
+began, so leaves newer than it are left out and counted; one that was interrupted goes on where it stopped (`draft`).
+Reading bodies is worth a record of type ``access``: the caller writes it, before.
 """
 
+import heapq
 import json
 import os
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from itertools import groupby
@@ -22,14 +22,18 @@ from typing import IO, Literal
 from audit_log.bundle import BUNDLE_SCHEMA, MANIFEST_NOTE_HEADER, SUPPORT_FILES
 from audit_log.bundle_readme import README_EN, README_ZH
 from audit_log.checkpoint import open_checkpoint
+from audit_log.draft import Draft, DraftState
 from audit_log.errors import AuditError, VerificationError
 from audit_log.interfaces import FoundRow, LogStore, Query, Tiles
 from audit_log.merkle import consistency_proof, inclusion_proof
 from audit_log.note import Signer, Verifier, sign_note
+from audit_log.parquet import write_parquet
 from audit_log.proof import TlogProof
 from audit_log.record import format_time, format_time_us
+from audit_log.sample import Sample
 from audit_log.sealing import data_key_of, unwrap_subject_key
 from audit_log.tiles import TileTree
+from audit_log.timestamping import KeptStamp
 from audit_log.trust import TrustPolicy
 from audit_log.verifier_file import verifier_source
 from audit_log.view import csv_head, csv_line, record_of
@@ -40,6 +44,8 @@ _PAGE = 500
 _SEGMENT_BITS = 16
 _MOST_CHECKPOINTS = 100
 _COPY_BYTES = 1 << 20
+_KEEP_EVERY = 10_000
+_CASE_TYPES = ("case", "complaint")
 
 
 class ExportRefused(AuditError):
@@ -48,13 +54,14 @@ class ExportRefused(AuditError):
 
 @dataclass(frozen=True, slots=True)
 class ExportSource:
-    """A log to export from. ``verifiers`` are all keys that it had, the newest last."""
+    """A log to export from. ``verifiers`` are all keys that it had, the newest last; ``timestamps`` by size."""
 
     store: LogStore
     folder: Tiles
     signer: Signer
     verifiers: tuple[Verifier, ...]
     master_key: bytes | None = None
+    timestamps: tuple[KeptStamp, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +81,12 @@ class Selection:
     type: str | None = None
     from_index: int | None = None
     to_index: int | None = None
+    incident: str | None = None
+    case: str | None = None
+    sample: Sample | None = None
 
     def query(self) -> Query:
+        """What is asked of the search index; ``matches`` asks the rest of the record itself."""
         return Query(
             since_us=None if self.since is None else round(self.since * 1_000_000),
             until_us=None if self.until is None else round(self.until * 1_000_000),
@@ -84,6 +95,24 @@ class Selection:
             class_=self.class_,
             action=self.action,
             type=self.type,
+            incident=None if self.incident is None else True,
+        )
+
+    def queries(self) -> list[Query]:
+        """The same; a case is told in records of two types."""
+        query = self.query()
+        if self.case is None or self.type is not None:
+            return [query]
+        return [replace(query, type=type_) for type_ in _CASE_TYPES]
+
+    def matches(self, leaf: bytes) -> bool:
+        """Whether a record that the search index named is of the incident and the case that were asked for."""
+        if self.incident is None and self.case is None:
+            return True
+        record = record_of(leaf)
+        return all(
+            wanted is None or record.get(name) == wanted
+            for name, wanted in (("incident", self.incident), ("case", self.case))
         )
 
     def filters(self) -> dict[str, object]:
@@ -97,6 +126,9 @@ class Selection:
             "class": self.class_,
             "action": self.action,
             "type": self.type,
+            "incident": self.incident,
+            "case": self.case,
+            "sample": None if self.sample is None else self.sample.as_json(),
         }
         return {name: value for name, value in said.items() if value is not None}
 
@@ -131,6 +163,8 @@ def export_bundle(
     older: Sequence[bytes] = (),
     bodies: Bodies = "none",
     witnessed: bytes | None = None,
+    parquet: bool = False,
+    resume: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> ExportResult:
     """Write a bundle to ``out``, which must not exist. Blocks.
@@ -138,16 +172,29 @@ def export_bundle(
     ``generator`` names the program and its version. ``policy`` is the trust policy to hand out, without one the log's
     keys and no witnesses. ``older``: checkpoints that the auditor kept; the bundle gets what is needed to show that it
     continues them. ``witnessed``: a recent checkpoint with its witnesses' cosignatures (`witness`), which the bundle
-    is then made of. ``progress`` gets (indices looked at, indices in all). Raises ExportRefused, VerificationError
-    where the log is damaged, LogUnavailable.
+    is then made of. ``parquet``: with a view for data tools too. ``resume``: keep what was done when it is cut short,
+    in a folder beside ``out``, and go on from what an earlier call with the same arguments kept; its checkpoint then
+    stays the bundle's. ``progress`` gets (indices looked at, indices in all). Raises ExportRefused, DraftRefused,
+    VerificationError where the log is damaged, LogUnavailable.
     """
     out = Path(out)
     if out.exists():
         raise ExportRefused(f"{out.name} exists already; choose another name")
-    unfinished = out.with_name(f"{out.name}.new")
+    if bodies == "opened" and source.master_key is None:
+        raise ExportRefused("bodies cannot be opened without the master key")
+    if selection.sample is not None and len(selection.filters()) > 1:
+        raise ExportRefused("a sample is drawn from all records of its range; give no other filter with it")
+    asked = _asked(selection, generator, policy, older, bodies, parquet)
+    is_done = False
+    draft: Draft | None = None
     try:
+        folder = out.with_name(f"{out.name}.unfinished")
+        draft = Draft.resume(folder, asked) if resume else None
+        if draft is None:
+            draft = Draft.begin(folder, DraftState(asked, (witnessed or source.store.head()).decode(), clock()))
+        unfinished = folder / "bundle.zip"
         with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED, allowZip64=True) as pack:
-            writer = _BundleWriter(source, pack, selection, clock, policy, older, bodies, witnessed, out.parent)
+            writer = _BundleWriter(source, pack, selection, policy, older, bodies, draft, resume, parquet)
             writer.write(generator, progress)
         with unfinished.open("rb+") as file:
             os.fsync(file.fileno())
@@ -156,16 +203,20 @@ def export_bundle(
             while chunk := file.read(_COPY_BYTES):
                 digest.update(chunk)
         unfinished.rename(out)
+        is_done = True
     except OSError as error:
         raise ExportRefused(f"the bundle cannot be written: {error.strerror}; see to the disk") from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        if draft is not None and (is_done or not resume):
+            draft.discard()
+        elif draft is not None:
+            draft.close()
     return ExportResult(
         path=out,
         sha256=digest.hexdigest(),
-        records=writer.records,
-        first=writer.first,
-        last=writer.last,
+        records=draft.state.records,
+        first=draft.state.first,
+        last=draft.state.last,
         tree_size=writer.head.size,
         pending=writer.pending,
         bodies=writer.bodies,
@@ -179,12 +230,12 @@ class _BundleWriter:
         source: ExportSource,
         pack: zipfile.ZipFile,
         selection: Selection,
-        clock: Callable[[], float],
         policy: TrustPolicy | None,
         older: Sequence[bytes],
         bodies: Bodies,
-        witnessed: bytes | None,
-        scratch: Path,
+        draft: Draft,
+        is_kept: bool,
+        parquet: bool,
     ) -> None:
         self._source = source
         self._pack = pack
@@ -192,26 +243,24 @@ class _BundleWriter:
         self._policy = policy or TrustPolicy(source.verifiers)
         self._older = older
         self._kind = bodies
-        self._scratch = scratch
-        self._now = clock()
+        self._draft = draft
+        self._is_kept = is_kept
+        self._parquet = parquet
+        self._now = draft.state.made_at
         self._files: dict[str, dict[str, str]] = {}
         self._proofs_digest = sha256()
-        self._note = witnessed or source.store.head()
+        self._note = draft.state.head.encode()
         origin = source.signer.name
         self.head = open_checkpoint(self._note, origin, source.verifiers)
         self._prover = Prover(source.folder, self.head.size, self._note)
         self.complete = not selection.filters()
-        self.records = 0
         self.bodies = 0
-        self.first: int | None = None
-        self.last: int | None = None
         self.pending = max(0, source.store.next_index() - self.head.size)
-        if bodies == "opened" and source.master_key is None:
-            raise ExportRefused("bodies cannot be opened without the master key")
 
     def write(self, generator: str, progress: Callable[[int, int], None] | None) -> None:
         counts: dict[str, str] = {}
-        self._write_records(progress)
+        self._find_records(progress)
+        self._write_records()
         for name, type_ in SUPPORT_FILES.items():
             found = list(self._support(type_))
             counts[type_] = str(len(found))
@@ -221,6 +270,7 @@ class _BundleWriter:
         for verifier in self._source.verifiers:
             self._add(f"keys/{verifier.key_id.hex()}.vkey", f"{verifier.vkey}\n".encode())
         self._add("verify.py", verifier_source())
+        self._add("record.schema.json", Path(__file__).with_name("record.schema.json").read_bytes())
         self._add("README.en.md", README_EN.encode())
         self._add("README.zh.md", README_ZH.encode())
         manifest = {
@@ -233,9 +283,9 @@ class _BundleWriter:
             "minimum": str(self._source.store.minimum()),
             "filters": self._selection.filters(),
             "complete": self.complete,
-            "range": {"first": _text(self.first), "last": _text(self.last)},
+            "range": {"first": _text(self._draft.state.first), "last": _text(self._draft.state.last)},
             "bodies": self._kind,
-            "counts": {"record": str(self.records), **counts},
+            "counts": {"record": str(self._draft.state.records), **counts},
             "proofs_sha256": self._proofs_digest.hexdigest(),
             "files": self._files,
         }
@@ -244,39 +294,83 @@ class _BundleWriter:
         text = f"{MANIFEST_NOTE_HEADER}\n{sha256(data).hexdigest()}\n"
         self._put("MANIFEST.sig", sign_note(text, [self._source.signer]))
 
-    def _write_records(self, progress: Callable[[int, int], None] | None) -> None:
-        with tempfile.TemporaryFile(dir=self._scratch) as lines, tempfile.TemporaryFile(dir=self._scratch) as table:
+    def _find_records(self, progress: Callable[[int, int], None] | None) -> None:
+        draft = self._draft
+        for index, leaf in self._selected(progress):
+            draft.add(index, leaf, self._prover.prove(index))
+            if self._is_kept and draft.state.records % _KEEP_EVERY == 0:
+                draft.keep(index + 1)
+        if self._is_kept:
+            draft.keep(self._end())
+        draft.flush()
+
+    def _write_records(self) -> None:
+        draft = self._draft
+        table_file = draft.folder / "records.csv"
+        with table_file.open("wb") as table:
             table.write(csv_head())
-            for index, leaf in self._selected(progress):
-                lines.write(leaf + b"\n")
+            for index, leaf, proof in draft.items():
                 table.write(csv_line(index, leaf))
-                proof = self._prover.prove(index)
                 self._proofs_digest.update(proof)
                 self._put(f"proofs/{index}.tlog-proof", proof)
-                self.records += 1
-                self.first = index if self.first is None else self.first
-                self.last = index
                 if self._kind != "none":
                     self._write_body(index, leaf)
+        with draft.records() as lines:
             self._add_stream("records.jsonl", lines)
+        with table_file.open("rb") as table:
             self._add_stream("records.csv", table)
+        if self._parquet:
+            view = draft.folder / "records.parquet"
+            write_parquet(view, ((index, leaf) for index, leaf, _ in draft.items()))
+            with view.open("rb") as rows:
+                self._add_stream("records.parquet", rows)
+
+    def _end(self) -> int:
+        to_index = self._selection.to_index
+        return self.head.size if to_index is None else min(self.head.size, to_index)
 
     def _selected(self, progress: Callable[[int, int], None] | None) -> Iterator[tuple[int, bytes]]:
         store = self._source.store
-        start = max(self._selection.from_index or 0, store.minimum())
-        end = self.head.size if self._selection.to_index is None else min(self.head.size, self._selection.to_index)
+        begin, end = max(self._selection.from_index or 0, store.minimum()), self._end()
+        start = max(begin, self._draft.state.after)
         if self.complete:
+            found = start
             for index, leaf in zip(range(start, end), store.leaves(start, end), strict=False):
+                found = index + 1
                 yield index, leaf
                 if progress is not None and index % _PAGE == 0:
-                    progress(index - start, end - start)
-            if end > start and self.last != end - 1:
-                raise VerificationError(f"leaf {(self.last or start) + 1} is missing; run audit verify")
+                    progress(index - begin, end - begin)
+            if found < end:
+                raise VerificationError(f"leaf {found} is missing; run audit verify")
             return
-        for rows in _pages(store, self._selection.query(), start - 1, end):
-            yield from _leaves_of(store, rows)
+        if self._selection.sample is not None:
+            yield from self._sampled(self._selection.sample, start, progress)
+            return
+        queries = self._selection.queries()
+        pages = [_leaves_of_pages(store, _pages(store, query, start - 1, end)) for query in queries]
+        for seen, (index, leaf) in enumerate(heapq.merge(*pages)):
+            if self._selection.matches(leaf):
+                yield index, leaf
+            if progress is not None and seen % _PAGE == 0:
+                progress(index + 1 - begin, end - begin)
+
+    def _sampled(
+        self, sample: Sample, start: int, progress: Callable[[int, int], None] | None
+    ) -> Iterator[tuple[int, bytes]]:
+        store = self._source.store
+        if sample.end > self.head.size or sample.begin < store.minimum():
+            raise ExportRefused(
+                f"a sample is drawn from records {store.minimum()} to {self.head.size} (excluded) of this checkpoint"
+            )
+        indices = sample.indices(self.head.root)
+        for done, index in enumerate(indices):
+            leaf = next(store.leaves(index, index + 1), None) if index >= start else b""
+            if leaf is None:
+                raise VerificationError(f"leaf {index} is missing from the database; run audit verify")
+            if index >= start:
+                yield index, leaf
             if progress is not None:
-                progress(rows[-1].index + 1 - start, end - start)
+                progress(done + 1, len(indices))
 
     def _write_body(self, index: int, leaf: bytes) -> None:
         record_id = record_of(leaf).get("id")
@@ -335,8 +429,19 @@ class _BundleWriter:
             self._cover(tree, other)
             self._add(f"checkpoints/{other}.txt", note)
         self._add(f"checkpoints/{size}.txt", self._note)
+        for stamp in self._stamps():
+            self._cover(tree, stamp.size)
+            self._add(f"timestamps/{stamp.size}.txt", stamp.note)
+            self._add(f"timestamps/{stamp.size}.tsr", stamp.response)
         for path, data in tiles.items():
             self._add(f"tiles/{path}", data, zipfile.ZIP_STORED)
+
+    def _stamps(self) -> list[KeptStamp]:
+        """The latest time-stamp, and at most 100 more that lie evenly before it."""
+        size, minimum = self.head.size, self._source.store.minimum()
+        found = [stamp for stamp in self._source.timestamps if minimum <= stamp.size <= size]
+        step = max(1, -(-len(found) // _MOST_CHECKPOINTS))
+        return found[::-1][::step]
 
     def _cover(self, tree: TileTree, size: int) -> None:
         """Read the tiles that show that the tree continues the one of this size."""
@@ -401,6 +506,11 @@ def _pages(store: LogStore, query: Query, after: int, end: int) -> Iterator[list
         after = rows[-1].index
 
 
+def _leaves_of_pages(store: LogStore, pages: Iterator[list[FoundRow]]) -> Iterator[tuple[int, bytes]]:
+    for rows in pages:
+        yield from _leaves_of(store, rows)
+
+
 def _leaves_of(store: LogStore, rows: Sequence[FoundRow]) -> Iterator[tuple[int, bytes]]:
     """Leaves of rows; rows that lie next to each other are read at once."""
     for _, run in groupby(enumerate(rows), lambda item: item[1].index - item[0]):
@@ -422,6 +532,19 @@ def _spread(store: LogStore, size: int, kept: Sequence[int]) -> Iterator[tuple[i
             if at % step == 0 or other in kept:
                 yield other, note
             at += 1
+
+
+def _asked(
+    selection: Selection,
+    generator: str,
+    policy: TrustPolicy | None,
+    older: Sequence[bytes],
+    bodies: Bodies,
+    parquet: bool,
+) -> str:
+    """A digest of all that makes one export another than the next."""
+    handed = [None if policy is None else policy.encode().hex(), *(note.hex() for note in older)]
+    return sha256(json.dumps([asdict(selection), generator, handed, bodies, parquet]).encode()).hexdigest()
 
 
 def _text(value: int | None) -> str | None:

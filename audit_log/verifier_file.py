@@ -23,6 +23,8 @@ _MODULES = (
     "view",
     "sealing",
     "receipt",
+    "timestamp",
+    "sample",
     "bundle",
     "bundle_command",
 )

@@ -92,7 +92,7 @@ def audit_verify(
 ) -> None:
     """Check the whole log without trusting this server. Exit status 0 only where everything holds."""
     place, _ = _place(home, config)
-    show = None if quiet else _Progress("checked")
+    show = None if quiet else Progress("checked")
     try:
         report = place.verify(vkeys=tuple(vkey or ()), progress=show, resume=resume)
     finally:
@@ -140,6 +140,8 @@ def audit_export(
     subject: Annotated[str | None, typer.Option(help="Only records about this pseudonym.")] = None,
     class_: Annotated[str | None, typer.Option("--class", help="Only records of this class.")] = None,
     type_: Annotated[str | None, typer.Option("--type", help="Only records of this type.")] = None,
+    incident: Annotated[str | None, typer.Option(help="Only records that name this incident.")] = None,
+    case: Annotated[str | None, typer.Option(help="Only what tells of this complaint or request.")] = None,
     first: Annotated[int | None, typer.Option("--from", help="From this index on; keeps the bundle complete.")] = None,
     last: Annotated[int | None, typer.Option("--to", help="Up to this index, excluded.")] = None,
     bodies: Annotated[Handed, typer.Option(help="Sealed bodies: none, sealed, or opened; a record says so.")] = (
@@ -150,6 +152,10 @@ def audit_export(
     checkpoint: Annotated[
         list[Path] | None, typer.Option(help="A checkpoint that the auditor kept; may be repeated.")
     ] = None,
+    parquet: Annotated[bool, typer.Option("--parquet", help="With a view for data tools; needs pyarrow.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep what was done when interrupted, and go on from there.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write a bundle for auditors: records, proofs, checkpoints, keys, and a verifier that runs offline."""
@@ -165,8 +171,10 @@ def audit_export(
         type=type_,
         from_index=first,
         to_index=last,
+        incident=incident,
+        case=case,
     )
-    show = _Progress("exported")
+    show = Progress("exported")
     try:
         report = commands.export(
             _place(home, config)[0],
@@ -177,6 +185,8 @@ def audit_export(
             bodies=bodies.value,
             policy=policy,
             older=checkpoint or (),
+            parquet=parquet,
+            resume=resume,
             progress=show,
         )
     finally:
@@ -534,11 +544,12 @@ def audit_rotate(
         typer.echo(changed["new"])
 
 
-class _Progress:
+class Progress:
     """A line on standard error that counts, on a terminal alone, at most ten times a second."""
 
-    def __init__(self, verb: str) -> None:
+    def __init__(self, verb: str, noun: str = "records") -> None:
         self._verb = verb
+        self._noun = noun
         self._shown_at = 0.0
         self._is_open = False
         self._is_terminal = sys.stderr.isatty()
@@ -550,7 +561,7 @@ class _Progress:
         self._shown_at = now
         self._is_open = True
         share = 100 * done // total if total else 100
-        print(f"\r{self._verb} {done:,} of {total:,} records, {share} %", end="", file=sys.stderr, flush=True)
+        print(f"\r{self._verb} {done:,} of {total:,} {self._noun}, {share} %", end="", file=sys.stderr, flush=True)
 
     def end(self) -> None:
         if self._is_open:

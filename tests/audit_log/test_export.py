@@ -14,6 +14,7 @@ from audit_log.bundle import verify_bundle
 from audit_log.checkpoint import Checkpoint, sign_checkpoint
 from audit_log.commands import export_source
 from audit_log.cosignature import CosignatureSigner, cosign
+from audit_log.draft import DraftRefused
 from audit_log.export import ExportRefused, ExportResult, Selection, export_bundle
 from audit_log.keys import load_log_key
 from audit_log.merkle import leaf_hash
@@ -227,3 +228,95 @@ def test_progress_is_told(small: Path, tmp_path: Path) -> None:
         seen: list[tuple[int, int]] = []
         made(small, tmp_path / f"{len(selection.filters())}.zip", selection, progress=lambda *at: seen.append(at))  # noqa: B023
         assert seen and seen[-1][1] == 40
+
+
+def test_an_interrupted_export_goes_on_where_it_stopped(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It finds no record twice, loses none, and keeps its checkpoint while the log goes on."""
+    monkeypatch.setattr("audit_log.export._KEEP_EVERY", 5)
+    from audit_log.export import Prover
+
+    proven: list[int] = []
+    prove = Prover.prove
+
+    def failing(self: Prover, index: int) -> bytes:
+        proven.append(index)
+        if proven.count(23) == 1 and proven[0] == 0:
+            raise RuntimeError
+        return prove(self, index)
+
+    monkeypatch.setattr(Prover, "prove", failing)
+    with pytest.raises(RuntimeError):
+        made(small, tmp_path / "b.zip", resume=True)
+    assert not (tmp_path / "b.zip").exists() and (tmp_path / "b.zip.unfinished").exists()
+    with pytest.raises(DraftRefused, match="--resume"):
+        made(small, tmp_path / "b.zip")
+    with pytest.raises(DraftRefused, match="another"):
+        made(small, tmp_path / "b.zip", Selection(tenant="t1"), resume=True)
+    log = AuditLog.open(small, writer="gw", publish=False, clock=lambda: 1.8e9)
+    log.append_blocking(Entry({"id": new_record_id(), "type": "exchange"}))
+    log._publish_from(small / "publisher.lock")
+    log.close()
+
+    proven.clear()
+    result = made(small, tmp_path / "b.zip", resume=True)
+    assert proven[0] == 20
+    assert (result.records, result.first, result.last, result.tree_size) == (40, 0, 39, 40)
+    assert verify_bundle(tmp_path / "b.zip").problems == []
+    assert not (tmp_path / "b.zip.unfinished").exists()
+
+
+def test_an_interrupted_selection_goes_on_too(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the same call made twice gives the same records as one that was never interrupted."""
+    monkeypatch.setattr("audit_log.export._KEEP_EVERY", 2)
+    matches = Selection.matches
+    left = [9]
+
+    def failing(self: Selection, leaf: bytes) -> bool:
+        left[0] -= 1
+        if left[0] == 0:
+            raise RuntimeError
+        return matches(self, leaf)
+
+    monkeypatch.setattr(Selection, "matches", failing)
+    with pytest.raises(RuntimeError):
+        made(small, tmp_path / "b.zip", Selection(tenant="t1"), resume=True)
+    made(small, tmp_path / "b.zip", Selection(tenant="t1"), resume=True)
+    made(small, tmp_path / "c.zip", Selection(tenant="t1"))
+    assert records(tmp_path / "b.zip") == records(tmp_path / "c.zip")
+    assert verify_bundle(tmp_path / "b.zip").ok
+
+
+def test_an_incident_or_a_case_selects(home: Path, tmp_path: Path) -> None:
+    """In the order of the log, over both types that tell of a case; a record that does not belong breaks the bundle."""
+    log = AuditLog.open(home, writer="gw", publish=False, clock=lambda: 1.8e9)
+    log._publish_from(home / "publisher.lock")
+    for number in range(12):
+        about = {"type": ("complaint", "case", "exchange")[number % 3], "case": f"c{number % 2}"}
+        log.append_blocking(Entry({"id": new_record_id(), **about}))
+        log.append_blocking(Entry({"id": new_record_id(), "type": "incident", "incident": f"i{number % 4}"}))
+    log.close()
+
+    made(home, tmp_path / "c.zip", Selection(case="c1"))
+    assert [record["type"] for record in records(tmp_path / "c.zip")] == ["case", "complaint", "case", "complaint"]
+    made(home, tmp_path / "t.zip", Selection(case="c1", type="case"))
+    assert len(records(tmp_path / "t.zip")) == 2
+    made(home, tmp_path / "i.zip", Selection(incident="i3"))
+    assert [record["incident"] for record in records(tmp_path / "i.zip")] == ["i3"] * 3
+    for name in ("c.zip", "t.zip", "i.zip"):
+        assert verify_bundle(tmp_path / name).problems == []
+    assert manifest(tmp_path / "c.zip")["filters"] == {"case": "c1"}
+
+
+def test_the_view_for_data_tools_comes_when_asked_for(small: Path, tmp_path: Path) -> None:
+    """With a row for each record; and the JSON Schema that records follow always comes."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    made(small, tmp_path / "b.zip", Selection(tenant="t1"), parquet=True)
+
+    assert verify_bundle(tmp_path / "b.zip").problems == []
+    with zipfile.ZipFile(tmp_path / "b.zip") as pack:
+        assert json.loads(pack.read("record.schema.json"))["$id"] == "urn:dutybound:record:1"
+        pack.extract("records.parquet", tmp_path)
+    rows = parquet.read_table(tmp_path / "records.parquet").to_pylist()
+    assert [json.loads(row["leaf"]) for row in rows] == records(tmp_path / "b.zip")

@@ -189,12 +189,12 @@ def test_a_log_is_made_once(home: Path) -> None:
 
 def test_progress_is_for_terminals_alone(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """A file or a pipe gets none of it."""
-    silent = audit_command._Progress("checked")
+    silent = audit_command.Progress("checked")
     silent(1, 2)
     silent.end()
     assert capsys.readouterr().err == ""
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    shown = audit_command._Progress("checked")
+    shown = audit_command.Progress("checked")
     shown(500_000, 10_000_000)
     shown(500_001, 10_000_000)
     shown.end()
@@ -212,3 +212,14 @@ def _witness_key() -> str:
 
 
 WITNESS = _witness_key()
+
+
+def test_an_export_takes_a_case_a_view_for_data_tools_and_goes_on(home: Path, tmp_path: Path) -> None:
+    """A call that was cut short before is finished by the same one; another one is refused."""
+    pytest.importorskip("pyarrow")
+    done = said(home, "export", "-o", str(tmp_path / "b.zip"), "--case", "c1", "--parquet", "--resume")
+    assert (done["records"], done["complete"]) == (0, False)
+    assert verify_bundle(tmp_path / "b.zip").ok
+    (tmp_path / "c.zip.unfinished").mkdir()
+    assert "--resume" in run(home, "export", "-o", str(tmp_path / "c.zip"), status=2).output
+    assert said(home, "export", "-o", str(tmp_path / "c.zip"), "--resume")["complete"] is True
