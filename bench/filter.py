@@ -3,7 +3,7 @@
 
 One thread, no network. Prints one JSON object: microseconds (median and 99th percentile) for the classifier alone, for
 the judge over all readings, and for term matching and judge together with 10,000 terms; and megabytes of memory that
-the classifier takes.
+the classifier takes. Where the second encoder is installed: what it takes for a text that it is asked about, too.
 """
 
 import json
@@ -18,6 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy is imported
 from content_filter import ContentFilter, TermSet
 from content_filter.classifier import Classifier
 from content_filter.judge import TextJudge
+from content_filter.second_encoder import Second
 
 _ZH = "请问周末去北京旅游怎么安排两天的时间比较合适，我们想看看博物馆和公园，也想吃一点当地的小吃。"
 _EN = "Could you explain how photosynthesis works and why leaves turn yellow in autumn, please? "
@@ -74,7 +75,15 @@ def main() -> None:
 
     for name, part in (("zh", _ZH), ("en", _EN), ("zh disguised", _DISGUISED)):
         found[f"10,000 terms and judge {name} 200"] = _timed(whole, _text(part, 200))
-    found["memory_mb"] = {"classifier and tables": round(loaded_mb - before_mb, 1), "process": round(_memory_mb(), 1)}
+    memory = {"classifier and tables": round(loaded_mb - before_mb, 1), "process": round(_memory_mb(), 1)}
+    second = Classifier.load(second=Second.AUTO).second
+    if second is not None:
+        for characters in (20, 50, 200):
+            for name, part in (("zh", _ZH), ("en", _EN)):
+                timed = _timed(lambda text: second.logits([text]), _text(part, characters))
+                found[f"second encoder {name} {characters}"] = timed
+        memory["process with the second encoder"] = round(_memory_mb(), 1)
+    found["memory_mb"] = memory
     print(json.dumps(found, indent=2))
 
 

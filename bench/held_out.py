@@ -2,8 +2,8 @@
 """The figures of docs/filter.md: `python -m bench.held_out FILE`, where FILE is the `held_out.jsonl` of a training run.
 
 Every row there was judged by weights that had seen neither its source's labels nor its texts. Prints Markdown: recall
-of each source at 5 % of the ordinary harmless prompts of its language, false positives at the thresholds, and each
-class.
+of each source at 5 % of the ordinary harmless prompts of its language, false positives at the thresholds, each class,
+and answers, whole and as they stream. `held_out_second.jsonl` of the same folder has what both encoders say.
 """
 
 import argparse
@@ -24,6 +24,7 @@ INSTRUCTIONS = {
 }
 MIXED = ("synth_zh", "jade_v3_medium")
 """Sources whose harmless rows are about what their harmful ones are about."""
+_LEAST_ANSWERS = 100
 
 
 def _share(rows: Iterable[Row], holds: Callable[[Row], bool]) -> str:
@@ -91,14 +92,31 @@ def _classes(rows: list[Row]) -> None:
         print(f"| {code} | {len(mine)} | {others} | {' | '.join(f'{share:.0%}' for share in shares)} |")
 
 
+def _answers(lines: list[Row]) -> None:
+    print("\n## Answers\n\n| source | label | judged | answers | blocked | blocked or second opinion |")
+    print("|---|---|---|---|---|---|")
+    groups: dict[tuple[str, str, str, bool], list[Row]] = {}
+    for line in lines:
+        if line["role"] == "response":
+            key = (line["source"], line["lang"][:2], line["label"], line["streamed"])
+            groups.setdefault(key, []).append(line)
+    for (source, language, label, streamed), part in sorted(groups.items()):
+        if len(part) >= _LEAST_ANSWERS:
+            how = "as a stream" if streamed else "whole"
+            unsure = _share(part, lambda row: row["verdict"] != "pass")
+            print(f"| {source} {language} | {label} | {how} | {len(part)} | {_share(part, _blocked)} | {unsure} |")
+
+
 def main() -> None:
     """Reads and prints."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path)
-    rows = [json.loads(line) for line in parser.parse_args().file.read_text("utf-8").splitlines()]
+    lines = [json.loads(line) for line in parser.parse_args().file.read_text("utf-8").splitlines()]
+    rows = [line for line in lines if not line["streamed"]]
     for language in INSTRUCTIONS:
         _language(rows, language)
     _classes(rows)
+    _answers(lines)
 
 
 if __name__ == "__main__":

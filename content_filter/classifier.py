@@ -7,9 +7,9 @@ means and what it says are wrong in different places. Another head names the cla
 windows, because harm may stand in one sentence of a harmless page.
 
 The score is between 0 and 10,000 basis points and means the same for every language, role and class: of the ordinary
-harmless texts of sources that were left out of training, 5 % reach 5,000 and 1.3 % reach 8,000. It is no probability
-that the text is harmful. Each class has two thresholds and so three bands: pass, second opinion (a guard model or a
-person), block.
+harmless texts of sources that were left out of training, 5 % reach 5,000 and 1.3 % (of answers, by the worst of their
+sentences, 0.8 %) reach 8,000. It is no probability that the text is harmful. Each class has two thresholds and so three
+bands: pass, second opinion (a guard model or a person), block.
 
 What must hold: the same text, role and weights give the same judgement; a text in which nothing is known passes with
 score 0; no judgement carries text.
@@ -33,6 +33,7 @@ from content_filter.errors import FilterError
 from content_filter.features import MAX_CHARACTERS
 from content_filter.normalise import normalise, origins
 from content_filter.roles import Role
+from content_filter.second_encoder import Second, SecondEncoder, is_installed
 from content_filter.taxonomy import CLASSES
 
 CODES = tuple(CLASSES)
@@ -40,6 +41,9 @@ CODES = tuple(CLASSES)
 HEADS = ("request", "quarrel", "answer")
 """Outputs of the harm heads: unlawful requests and attacks, abuse and discrimination, what an answer must not say."""
 
+ASK_SECOND_BP = 1_000
+"""Below this score of the first the second encoder is not asked: it would not find more, and three quarters of ordinary
+texts are below."""
 LONG_CHARACTERS = 120
 """From here on windows are judged beside the whole text."""
 _WINDOW, _STEP = 90, 60  # characters; windows of a longer sentence overlap by 30
@@ -104,38 +108,83 @@ class Reading:
     """Share of the text's n-grams that the encoder knows: low where writing is disguised."""
 
 
-class Classifier:
-    """Encoder and heads. Read-only, safe to share between threads; about 14 MB."""
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """What turns logits into scores and scores into bands: a calibration, from held-out sources."""
 
-    __slots__ = ("_anchors", "_arrays", "_block_bp", "_last_anchors", "_review_bp", "digest", "encoder")
+    anchors: NDArray[np.float64]
+    last_anchors: NDArray[np.float64]
+    review_bp: tuple[int, ...]
+    block_bp: tuple[int, ...]
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, NDArray[Any]]) -> "Scale":
+        """The arrays of a weights file. Raises `KeyError` for one that is missing."""
+        return cls(
+            arrays["anchors"].astype(np.float64),
+            arrays["last_anchors"].astype(np.float64),
+            tuple(int(value) for value in arrays["review_bp"]),
+            tuple(int(value) for value in arrays["block_bp"]),
+        )
+
+    def score(self, logits: Floats, group: Group, doubt: float = 0.0) -> tuple[int, int]:
+        """Calibrated score in basis points, and the head that gave it; `group` is with what it is compared."""
+        heads = (1, 2) if group[1] else (0, 1)
+        anchors = self.anchors[group]
+        anchored = [float(logits[head]) * anchors[head][0] + anchors[head][1] for head in heads]
+        best = max(anchored)
+        slope, shift = self.last_anchors[group]
+        return round(_FULL_BP * _logistic(best * slope + shift - doubt)), heads[anchored.index(best)]
+
+    def band(self, score_bp: int, class_index: int) -> Band:
+        """The band of a score of a class, which is an index in `CODES`."""
+        if score_bp >= self.block_bp[class_index]:
+            return Band.BLOCK
+        return Band.SECOND_OPINION if score_bp >= self.review_bp[class_index] else Band.PASS
+
+
+class Classifier:
+    """Encoder and heads, and a second encoder where one is given. Read-only, safe to share between threads; about 14 MB
+    without the second."""
+
+    __slots__ = ("_arrays", "_mixed_scale", "_scale", "digest", "encoder", "second")
 
     encoder: Encoder
+    second: SecondEncoder | None
     digest: str
     """SHA-256 in hex over the weights: which classifier gave a judgement."""
 
-    def __init__(self, encoder: Encoder, heads: Mapping[str, NDArray[Any]], digest: str = "") -> None:
-        """Takes the arrays of a heads file. Raises `FilterError` if they are not of this shape."""
+    def __init__(
+        self,
+        encoder: Encoder,
+        heads: Mapping[str, NDArray[Any]],
+        digest: str = "",
+        second: SecondEncoder | None = None,
+        mixture: Mapping[str, NDArray[Any]] | None = None,
+    ) -> None:
+        """Takes the arrays of a heads file, and of the second encoder's file as `mixture`: what both say together is
+        calibrated by itself. Raises `FilterError` if they are not of this shape."""
         try:
             self._arrays = {name: heads[name].astype(np.float32) for name in _LAYERS}
-            self._anchors = heads["anchors"].astype(np.float64)
-            self._last_anchors = heads["last_anchors"].astype(np.float64)
-            self._review_bp = [int(value) for value in heads["review_bp"]]
-            self._block_bp = [int(value) for value in heads["block_bp"]]
+            self._scale = Scale.of(heads)
+            self._mixed_scale = None if mixture is None else Scale.of(mixture)
             if str(heads["encoder"]) != encoder.digest:
                 raise FilterError("the classifier's heads were trained for another encoder; train again")
         except KeyError as error:
             raise FilterError(f"the classifier's weights lack {error.args[0]}; train again") from None
         shapes = (self._arrays["harm_in"].shape[0], *self._arrays["words"].shape)
-        if shapes != (encoder.width, encoder.rows, len(HEADS)) or len(self._block_bp) != len(CODES):
+        if shapes != (encoder.width, encoder.rows, len(HEADS)) or len(self._scale.block_bp) != len(CODES):
             raise FilterError("the classifier's heads do not fit the encoder or the classes; train again")
         self.encoder = encoder
+        self.second = second
         self.digest = digest
 
     @classmethod
-    def load(cls, folder: str | Path | None = None) -> "Classifier":
+    def load(cls, folder: str | Path | None = None, *, second: Second | str = Second.OFF) -> "Classifier":
         """Reads `encoder.npz` and `heads.npz` from a folder; the shipped ones when None.
 
         A folder may hold `heads.npz` alone, trained on an operator's own data: the encoder is then the shipped one.
+        `second` says whether the second encoder is used, whose heads are in `second.npz`. Raises `FilterError`.
         """
         shipped = Path(str(resources.files("content_filter"))) / "weights"
         place = shipped if folder is None else Path(folder)
@@ -144,13 +193,21 @@ class Classifier:
             encoder_path = shipped / "encoder.npz"
         heads_path = place / "heads.npz"
         heads, encoder = load_arrays(heads_path), load_arrays(encoder_path)
-        digest = hashlib.sha256(encoder_path.read_bytes() + heads_path.read_bytes()).hexdigest()
-        return cls(Encoder(encoder), heads, digest)
+        digest = hashlib.sha256(encoder_path.read_bytes() + heads_path.read_bytes())
+        second_path = place / "second.npz"
+        if second == Second.OFF or (second == Second.AUTO and not (second_path.exists() and is_installed())):
+            return cls(Encoder(encoder), heads, digest.hexdigest())
+        mixture = load_arrays(second_path)
+        if str(mixture.get("heads")) != hashlib.sha256(heads_path.read_bytes()).hexdigest():
+            raise FilterError("the second encoder's weights were trained beside other heads; train again")
+        digest.update(second_path.read_bytes())
+        return cls(Encoder(encoder), heads, digest.hexdigest(), SecondEncoder.load(mixture), mixture)
 
     @property
     def thresholds_bp(self) -> dict[str, tuple[int, int]]:
         """For each class from which score on a second opinion is asked for, and from which on a text is blocked."""
-        return dict(zip(CODES, zip(self._review_bp, self._block_bp, strict=True), strict=True))
+        scale = self._mixed_scale or self._scale
+        return dict(zip(CODES, zip(scale.review_bp, scale.block_bp, strict=True), strict=True))
 
     def judge(self, text: str, role: Role | str = Role.PROMPT) -> Judgement:
         """Judges a whole text."""
@@ -177,11 +234,17 @@ class Classifier:
         if reading is None:
             return Judgement(Band.PASS, role, "", 0, (), 0, whole, "classifier")
         group = (form_of(normalised) if form is None else form, int(role is Role.ANSWER), int(reading.is_long))
-        score_bp, head = self._score(reading, group, doubt)
+        scale = self._scale
+        score_bp, head = scale.score(reading.logits, group, doubt)
+        is_asked = score_bp >= ASK_SECOND_BP and group[0] is not Form.SOUND  # it knows no text by its sound
+        if is_asked and self.second is not None and self._mixed_scale is not None:
+            scale = self._mixed_scale
+            logits = self.second.mixed(reading.logits, written(reading, normalised, text))
+            score_bp, head = scale.score(logits, group, doubt)
         shares = self._shares(reading.vectors[head])
         top = np.argsort(-shares, kind="stable")[:3]
         first = int(top[0])
-        band = self._band(score_bp, first)
+        band = scale.band(score_bp, first)
         start, end = reading.spans[head]
         if text and band is not Band.PASS:
             owners = origins(text)
@@ -237,26 +300,7 @@ class Classifier:
 
     def top_class(self, reading: Reading, group: Group) -> int:
         """Index in `CODES` of the likeliest class."""
-        return int(self._shares(reading.vectors[self._score(reading, group)[1]]).argmax())
-
-    def verdict(self, reading: Reading, group: Group, top_class: int) -> tuple[int, Band]:
-        """Score in basis points and band of a reading; with what it is compared is `group`."""
-        score_bp = self._score(reading, group)[0]
-        return score_bp, self._band(score_bp, top_class)
-
-    def _score(self, reading: Reading, group: Group, doubt: float = 0.0) -> tuple[int, int]:
-        """Calibrated score in basis points, and the head that gave it."""
-        heads = (1, 2) if group[1] else (0, 1)
-        anchors = self._anchors[group]
-        anchored = [float(reading.logits[head]) * anchors[head][0] + anchors[head][1] for head in heads]
-        best = max(anchored)
-        slope, shift = self._last_anchors[group]
-        return round(_FULL_BP * _logistic(best * slope + shift - doubt)), heads[anchored.index(best)]
-
-    def _band(self, score_bp: int, class_index: int) -> Band:
-        if score_bp >= self._block_bp[class_index]:
-            return Band.BLOCK
-        return Band.SECOND_OPINION if score_bp >= self._review_bp[class_index] else Band.PASS
+        return int(self._shares(reading.vectors[self._scale.score(reading.logits, group)[1]]).argmax())
 
     def _harm(self, vectors: Floats) -> Floats:
         arrays = self._arrays
@@ -281,6 +325,16 @@ _LAYERS = (
     "harm_in", "harm_in_bias", "harm_out", "harm_out_bias", "words",
     "class_in", "class_in_bias", "class_out", "class_out_bias",
 )  # fmt: skip
+
+
+def written(reading: Reading, normalised: str, text: str) -> list[str]:
+    """The part of the original text where each head found its logit; of the normal form where there is no original."""
+    if not text:
+        return [normalised[start:end] for start, end in reading.spans]
+    if all(span == (0, len(normalised)) for span in reading.spans):
+        return [text] * len(reading.spans)
+    owners = origins(text)
+    return [text[owners[start] : owners[end - 1] + 1] for start, end in reading.spans]
 
 
 def form_of(normalised: str) -> Form:

@@ -17,6 +17,7 @@ from content_filter.matcher import Match, TermMatcher
 from content_filter.personal import find
 from content_filter.roles import Role
 from content_filter.rows import read_rows
+from content_filter.second_encoder import Second
 from content_filter.terms import Action, TermSet
 
 _ROLES = {"prompt": Role.PROMPT, "response": Role.ANSWER, "answer": Role.ANSWER}
@@ -64,7 +65,7 @@ def check(
     """
     if role not in _ROLES:
         raise FilterError("unknown role; expected prompt or response")
-    judge, lists = TextJudge(Classifier.load(weights)), _Lists(terms, with_own)
+    judge, lists = TextJudge(Classifier.load(weights, second=Second.AUTO)), _Lists(terms, with_own)
     said = judge.judge(text, _ROLES[role])
     match = lists.strongest(text, said.band)
     result = _said(said) if match is None else _found(match, said.score_bp / 10_000)
@@ -107,7 +108,7 @@ def evaluate_files(
     is_plain: bool = False,
 ) -> dict[str, Any]:
     """The report of `evaluation.evaluate`; `report_to` gets the assessment table. `is_plain` leaves the views out."""
-    classifier = Classifier.load(weights)
+    classifier = Classifier.load(weights, second=Second.AUTO)
     judge = judge_with(classifier if is_plain else TextJudge(classifier))
     found = evaluate(files, _with_terms(judge, _Lists(terms, with_own)), rows_to=rows_to, limits=limits)
     found["classifier"] = classifier.digest

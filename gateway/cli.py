@@ -22,11 +22,12 @@ from content_filter.errors import FilterError
 from gateway import __version__
 from gateway.api_key_command import api_key_app
 from gateway.audit_command import audit_app
+from gateway.evidence_command import evidence_commands
 from gateway.filter_command import filter_app
 from gateway.home import Home, HomeError
-from gateway.operator.tokens import Role, TokenError, TokenStore
 from gateway.incident_command import incident_app
 from gateway.measure_command import measure_app
+from gateway.operator.tokens import Role, TokenError, TokenStore
 from gateway.pause_command import pause, paused, resume
 from gateway.policies import PolicyError
 from gateway.settings import CONFIG_NAME, Settings, SettingsError, effective, load
@@ -49,7 +50,7 @@ token_app = typer.Typer(no_args_is_help=True, help="Tokens for the operator list
 keys_app = typer.Typer(no_args_is_help=True, help="Keys of the data folder.")
 label_app = typer.Typer(no_args_is_help=True, help="Labels on files: put them on, read them.")
 app.add_typer(config_app, name="config")
-app.add_typer(audit_app, name="audit")
+app.add_typer(evidence_commands(audit_app), name="audit")
 app.add_typer(token_app, name="token")
 app.add_typer(keys_app, name="keys")
 app.add_typer(label_app, name="label")
@@ -151,10 +152,10 @@ def config_check(
     config: ConfigOption = None, home: HomeOption = Path(_DEFAULT_HOME), as_json: JsonOption = False
 ) -> None:
     """Test the settings and print the effective tree, secrets masked. Exit status 1 where something must be mended."""
-    from gateway.check import findings
+    from gateway.check import completeness, findings
 
     settings = load(config, home)
-    found = findings(settings)
+    found = sorted([*findings(settings), *completeness(settings)], key=lambda item: item.level)
     if as_json:
         problems = [{"level": item.level, "key": item.key, "text": item.text} for item in found]
         _print_json({"settings": effective(settings), "findings": problems})
@@ -194,6 +195,9 @@ def keys_show(home: HomeOption = Path(_DEFAULT_HOME)) -> None:
 def keys_new(
     c2pa: Annotated[bool, typer.Option("--c2pa", help="A chain of your own for Content Credentials.")] = False,
     watermark: Annotated[bool, typer.Option("--watermark", help="The key of invisible watermarks.")] = False,
+    mldsa44: Annotated[
+        bool, typer.Option("--mldsa44", help="A second key that signs the log, which quantum computers do not break.")
+    ] = False,
     days: Annotated[int, typer.Option(help="Days until its certificate ends.")] = 3_650,
     config: ConfigOption = None,
     home: HomeOption = Path(_DEFAULT_HOME),
@@ -201,10 +205,16 @@ def keys_new(
     """Make keys. Never replaces any; a running server uses them after its next start."""
     from gateway import label_command
 
-    if c2pa == watermark:
-        raise SettingsError("name one kind of key: --c2pa or --watermark")
+    if [c2pa, watermark, mldsa44].count(True) != 1:
+        raise SettingsError("name one kind of key: --c2pa, --watermark or --mldsa44")
     settings = load(config, home)
     folder = Home.open(home, settings.audit)
+    if mldsa44:
+        from audit_log.keys import create_mldsa44_key, read_vkeys
+
+        typer.echo("checkpoints get a second signature from the next start on; its verifier key, for auditors:")
+        typer.echo(create_mldsa44_key(folder.audit, read_vkeys(folder.audit)[-1].name))
+        return
     if watermark:
         key = label_command.make_watermark_key(folder, time.time)
         typer.echo(f"made {key['key']}; keep a copy: marks made with it are read with it alone")

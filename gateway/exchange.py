@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from content_filter import ContentFilter
 from gateway.decisions import Decision
 from gateway.events import Lane
+from gateway.state.interfaces import Usage
 
 if TYPE_CHECKING:
     from gateway.judging import Judging
@@ -40,6 +41,12 @@ class AgeBand(StrEnum):
         """Whether the person is known to be under 18."""
         return self not in (AgeBand.ADULT, AgeBand.UNKNOWN)
 
+    @property
+    def youngest(self) -> int:
+        """The lowest age of the band, in years; 0 where it is unknown."""
+        first = self.value.partition("-")[0].rstrip("+")
+        return int(first) if first.isdigit() else 0
+
 
 @dataclass(frozen=True, slots=True)
 class Person:
@@ -58,6 +65,8 @@ class Person:
     tz: str = "Asia/Shanghai"
     api_key: str = ""
     """The id of the gateway's own API key that came with the request; it names the tenant, never a person."""
+    age: int = -1
+    """The youngest that the signed claims allow, in whole years; -1 where they name no year of birth."""
 
     @property
     def is_protected(self) -> bool:
@@ -119,12 +128,18 @@ class Exchange:
     path: str
     headers: Sequence[tuple[bytes, bytes]] = ()
     """The request's headers as ASGI gives them, names in lower case."""
+    peer: str = ""
+    """The address of whoever is connected, a proxy in front of us; headers about it are not believed."""
     is_generative: bool = True
     """Whether a model generates the answer; a list of models does not."""
     policy_digest: str = ""
     filter: ContentFilter | None = None
     """The filter in force when the exchange began; it stays the same to the end."""
     filter_digest: str = ""
+    usage: Usage | None = None
+    """How long the person has used the service, where a duty counted it."""
+    strict_classes: frozenset[str] = frozenset()
+    """Classes of which what would only be noted refuses and stops as well, because a minor asks."""
     judging: Judging | None = None
     """What judges texts by their meaning, pinned as the filter is."""
     head_notice: str = ""
@@ -167,6 +182,12 @@ class Exchange:
     kept: list[bytes] = field(default_factory=list)
     """The upstream's answer as it came, where the settings may keep it sealed."""
     label: dict[str, str] | None = None
+
+    @property
+    def last_words(self) -> str:
+        """What the person wrote last; earlier turns were looked at when they were new."""
+        texts = self.prompt.texts if self.prompt is not None else ()
+        return next((item.text for item in reversed(texts) if item.role == "user"), "")
 
     def decide(self, decision: Decision) -> None:
         """Keep a decision for the record."""

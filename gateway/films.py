@@ -3,7 +3,7 @@
 
 Labeling Measures article 4(4). The wire of OpenAI videos has three steps: begin, ask whether it is done, download. When
 the model's server says that a film is done, labelling it begins, and whoever asks is told `in_progress` until the
-labelled film is there. Whoever downloads it sooner waits. What must hold:
+labelled film is there, in a list of films as well. Whoever downloads it sooner waits. What must hold:
 
 - the labelled film is given only to whom the model's server gives the film: it is fetched with the client's own key at
   each download, and what is kept is found by the digest of what came;
@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
+import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -24,7 +26,7 @@ from gateway.events import End, Event
 from gateway.exchange import Exchange
 from gateway.media_labels import MediaLabels
 from gateway.media_links import name_of
-from gateway.media_store import MediaStore, MediaStoreError, StoredMedium
+from gateway.media_store import MediaStore, MediaStoreError, MediumWithheld, StoredMedium
 from gateway.upstream import Upstream, UpstreamFailure
 from gateway.wires.frames import Frame
 from gateway.wires.interfaces import Call
@@ -33,6 +35,9 @@ from labeling.errors import LabelError
 log = structlog.get_logger("dutybound.films")
 
 _DONE: Final = "completed"
+_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_MOST_FROM_LISTS: Final = 2
+"""A list may name many films that nobody waits for; it begins to label them few at a time."""
 _FROM_PERCENT: Final = 90
 """A film that only wants its labels is shown as this far at least."""
 
@@ -55,7 +60,8 @@ class Films:
         """How much of a job is done, by the path that asks for it."""
 
     async def labelled(self, data: bytes, mime: str, path: str, record_id: str) -> StoredMedium:
-        """The labelled film, from what is kept where it was labelled before. Raises as `MediaLabels.label`.
+        """The labelled film, from what is kept where it was labelled before. Raises as `MediaLabels.label`, and
+        `MediumWithheld`.
 
         Whoever asks while it is being labelled waits for the same work; who leaves does not end it for others.
         """
@@ -74,8 +80,14 @@ class Films:
         for event in events:
             if isinstance(event, End) and isinstance(event.carrier, Frame):
                 tree = event.carrier.tree
-                if tree.get("object") == "video" and tree.get("status") == _DONE:
-                    await self._hold(exchange, tree)
+                listed = tree.get("data")
+                if tree.get("object") == "video":
+                    await self._hold(exchange, tree, exchange.path)
+                elif isinstance(listed, list):
+                    for film in listed:
+                        name = film.get("id") if isinstance(film, dict) else None
+                        if isinstance(name, str) and _ID.fullmatch(name):
+                            await self._hold(exchange, film, f"{exchange.path}/{name}", most_jobs=_MOST_FROM_LISTS)
 
     async def close(self) -> None:
         """End the jobs; what they did not finish begins anew when it is asked for."""
@@ -86,13 +98,16 @@ class Films:
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await task
 
-    async def _hold(self, exchange: Exchange, tree: dict[str, Any]) -> None:
-        path = exchange.path
+    async def _hold(self, exchange: Exchange, tree: dict[str, Any], path: str, most_jobs: int = sys.maxsize) -> None:
+        """Say that a film is in progress until it is labelled; begin that, unless so many jobs are under way."""
+        if tree.get("status") != _DONE:
+            return
         ready = b"film\0" + path.encode()
         token = await asyncio.to_thread(self._store.token_of, ready)
         if await asyncio.to_thread(self._store.get, token) is not None:
             return
-        if path not in self._jobs and await asyncio.to_thread(self._store.claim, ready, self._timeout_s):
+        may_begin = path not in self._jobs and len(self._jobs) < most_jobs
+        if may_begin and await asyncio.to_thread(self._store.claim, ready, self._timeout_s):
             job = asyncio.create_task(self._job(path, ready, exchange.record_id, list(exchange.headers)))
             self._jobs[path] = job
             job.add_done_callback(lambda _: (self._jobs.pop(path, None), self._shares.pop(path, None)))
@@ -116,7 +131,7 @@ class Films:
         except asyncio.CancelledError:
             self._store.release(ready)  # whoever asks after the next start begins anew
             raise
-        except (LabelError, UpstreamFailure, OSError, TimeoutError) as error:
+        except (LabelError, UpstreamFailure, MediumWithheld, OSError, TimeoutError) as error:
             log.warning("film_not_labelled", record=record_id, reason=type(error).__name__, text=str(error))
         with contextlib.suppress(MediaStoreError, OSError):
             await asyncio.to_thread(self._store.put, b"", "text/plain", ready)
@@ -131,7 +146,7 @@ class Films:
 
         made = await self._media.label(data, mime, record_id, progress=told)
         try:
-            await asyncio.to_thread(self._store.put, made.data, made.mime, name)
+            await asyncio.to_thread(self._store.put, made.data, made.mime, name, record_id)
         except (MediaStoreError, OSError) as error:
             log.warning("film_not_kept", record=record_id, reason=type(error).__name__)
         return StoredMedium(made.data, made.mime, 0.0)

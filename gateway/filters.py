@@ -74,7 +74,7 @@ def classifier(settings: Settings) -> Classifier | None:
     chosen = settings.content_filter.classifier
     if not chosen.use:
         return None
-    return Classifier.load(settings.base_dir / chosen.weights if chosen.weights else None)
+    return Classifier.load(settings.base_dir / chosen.weights if chosen.weights else None, second=chosen.second)
 
 
 class Filters:
@@ -138,6 +138,7 @@ class Filters:
             "classifier": None if learned is None
             else {
                 "digest": learned.digest,
+                "second_encoder": learned.second is not None,
                 "thresholds_bp": {
                     code: {"middle": middle, "block": block}
                     for code, (middle, block) in sorted(learned.thresholds_bp.items())

@@ -20,17 +20,21 @@ import orjson
 
 from audit_log import AuditLog
 from complaints import CaseStore, ComplaintDesk
-from content_filter import Activation, FilterHandle, IncidentStore
+from content_filter import CLASSES, Activation, FilterHandle, IncidentStore
 from gateway import __version__, policies
 from gateway import operator as operator_side
 from gateway import public as public_side
 from gateway.api_keys import ApiKeys
+from gateway.companion import Companion
 from gateway.copies import Copies
+from gateway.crisis import Crisis
 from gateway.delivery import Courier, Outbox, channels_of
 from gateway.disclosure import Disclosure
 from gateway.entropy import Entropy
 from gateway.films import Films
 from gateway.filters import Filters
+from gateway.gates import Agreement, Gates
+from gateway.guardians import Guardians
 from gateway.home import Home, HomeError
 from gateway.identity import Identifier
 from gateway.incident_desk import IncidentDesk
@@ -44,18 +48,22 @@ from gateway.media_labels import MediaLabels
 from gateway.media_links import LinkedMedia, LinkHosts
 from gateway.media_store import MediaStore
 from gateway.metrics import Meters
+from gateway.minor_mode import MinorModes
 from gateway.minors import MinorsDuty
 from gateway.operator.house import FilterRoom
 from gateway.operator.tokens import TokenStore
+from gateway.outside import OutsideWork
 from gateway.own_records import OwnRecords, entry_of
 from gateway.pipeline import WAY
 from gateway.policies import Policy
+from gateway.protection import Protection, is_asked
+from gateway.proxy_identity import ProxyIdentity
 from gateway.realtime_sound import OpeningSounds
 from gateway.recording import Recorder
 from gateway.retention import erasure_deadline_days, retention_of
 from gateway.settings import Settings, SettingsError, effective, secret
 from gateway.standing import Standing
-from gateway.state import open_orders, open_state
+from gateway.state import State, open_orders, open_state
 from gateway.switches import Switches
 from gateway.text_labels import TextLabels
 from gateway.text_manifests import TextManifests
@@ -82,7 +90,7 @@ class House:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`upstream_url` overrides the settings' (the sample model gets its port late)."""
-        self.settings = settings
+        self.settings: Settings = settings
         self.clock: Callable[[], float] = clock
         self.entropy = Entropy()
         self.policy = policy = policies.load(settings.policy.use)
@@ -129,7 +137,12 @@ class House:
             secret(jwt.secret_env, "identity.jwt.secret_env").get_secret_value().encode() if jwt.secret_env else None
         )
         self.identifier: Identifier = Identifier(
-            settings.identity, home.key("pseudonym"), clock, hs256, api_keys=self.api_keys
+            settings.identity,
+            home.key("pseudonym"),
+            clock,
+            hs256,
+            api_keys=self.api_keys,
+            proxy=proxy_identity(settings, clock, self.state),
         )
         self.switches: Switches = Switches(self.standing)
         self.own_records = OwnRecords(self.record, self.standing)
@@ -140,12 +153,46 @@ class House:
         self.withheld: Withheld = Withheld(self.standing)
         self.outbox = Outbox(home.outbox)
         self._channels = channels_of(settings.delivery)
-        self.courier = Courier(
-            self.outbox, self._channels, self.own_records, clock, settings.delivery.give_up_after_h
-        )
+        self.courier = Courier(self.outbox, self._channels, self.own_records, clock, settings.delivery.give_up_after_h)
         self.disclosure: Disclosure = Disclosure(settings, policy, self.state, clock, home.key("disclosure"))
+        self.gates: Gates = Gates(Agreement(settings, policy, self.state, clock), settings, policy)
+        self.guardians: Guardians = Guardians(
+            self.standing,
+            self.own_records,
+            home.key("pseudonym"),
+            self.entropy,
+            may_exempt=policy.flag("minors.guardian_may_exempt"),
+        )
+        self.minor_modes: MinorModes = MinorModes(
+            self.standing, self.own_records, float(policy.number("minors.cleared_days")) * 86_400
+        )
         self.minors: MinorsDuty = MinorsDuty(
-            policy, self.state, clock, settings.minors.education, settings.minors.idle_gap_s
+            policy, self.state, clock, settings.minors.education, settings.minors.idle_gap_s, self.guardians
+        )
+        self.protection: Protection = Protection(
+            policy,
+            self.state,
+            self.minors,
+            self.guardians,
+            self.minor_modes,
+            asks_consent=is_asked(settings.minors.consent, settings),
+            suspects=is_asked(settings.minors.suspect, settings),
+            strict_classes=strict_classes(settings),
+            appeal_url=f"{settings.server.public_url.rstrip('/')}/duty/complaints",
+            counted=self.meters.minors_suspected.inc,
+        )
+        self.companion: Companion = Companion(
+            policy, self.state, clock, settings.minors.idle_gap_s, is_companion=settings.companion.is_companion
+        )
+        self.crisis: Crisis = Crisis(
+            policy,
+            self.state,
+            self.outbox,
+            self.courier,
+            self.own_records,
+            clock,
+            self.entropy,
+            is_on=is_asked(settings.companion.crisis, settings),
         )
         for stage in WAY:  # an alert on the rate needs each series before its first error
             self.meters.duty_errors.inc(stage.key, stage.on_error.value, by=0.0)
@@ -168,8 +215,15 @@ class House:
         self.log_keeping: LogKeeping = LogKeeping(
             self.log, settings.audit, self._retention, clock, self.meters, home.path, self.recorder.counted
         )
+        self.outside: OutsideWork = OutsideWork(self.log, self.place, home.path, settings, clock, self.meters)
         self.upstream = Upstream(upstream)
-        self.media_store = MediaStore(home.media, settings.label.link_keep_s, settings.label.link_store_bytes, clock)
+        self.media_store = MediaStore(
+            home.media,
+            settings.label.link_keep_s,
+            settings.label.link_store_bytes,
+            clock,
+            is_withheld=self.withheld.is_withheld,
+        )
         self.films: Films = Films(
             self.media,
             self.media_store,
@@ -178,9 +232,7 @@ class House:
             settings.label.film_timeout_s,
         )
         self.text_manifests: TextManifests | None = text_manifests(settings, keys)
-        self.links: LinkedMedia | None = linked_media(
-            settings, upstream.url, self.upstream, self.media_store, clock
-        )
+        self.links: LinkedMedia | None = linked_media(settings, upstream.url, self.upstream, self.media_store, clock)
 
     async def close(self) -> None:
         """Give everything back."""
@@ -275,6 +327,17 @@ class House:
             c2pa_root_pem=self._c2pa_root_pem,
             copies=self.copies,
             watermark_key=self._watermark_key,
+            people=public_side.People(
+                identifier=self.identifier,
+                agreement=self.gates.agreement,
+                minors=self.minors,
+                guardians=self.guardians,
+                minor_modes=self.minor_modes,
+                standing=self.standing,
+                switches=self.switches,
+                measures=self.measures,
+                incident_notices=self.incident_notices,
+            ),
         )
 
     async def find_record(self, record_id: str) -> float | None:
@@ -320,6 +383,8 @@ class House:
             own_records=self.own_records,
             measures=self.measures,
             incident_desk=self.incident_desk(),
+            guardians=self.guardians,
+            minor_modes=self.minor_modes,
             filters=FilterRoom(self.filters.in_force, self._reload_everywhere),
             files=self._files,
         )
@@ -342,6 +407,15 @@ class House:
         }
 
 
+def proxy_identity(settings: Settings, clock: Callable[[], float], state: State) -> ProxyIdentity | None:
+    """What believes a trusted proxy; None where none is set. Raises `SettingsError`."""
+    proxy = settings.identity.proxy
+    if not proxy.secret_env:
+        return None
+    key = secret(proxy.secret_env, "identity.proxy.secret_env").get_secret_value().encode()
+    return ProxyIdentity(proxy, key, clock, state)
+
+
 def copies_of(settings: Settings, path: Path, clock: Callable[[], float], meters: Meters) -> Copies | None:
     """What keeps fingerprints and marks; None where the settings want neither. Raises `HomeError`."""
     wanted = settings.label.fingerprints
@@ -351,6 +425,14 @@ def copies_of(settings: Settings, path: Path, clock: Callable[[], float], meters
         return Copies(path, clock, meters.fingerprints.inc, of_media=wanted != "off", of_texts=wanted == "all")
     except sqlite3.Error as error:
         raise HomeError(f"{path} cannot be used ({error}); move it away, and fingerprints begin anew") from None
+
+
+def strict_classes(settings: Settings) -> frozenset[str]:
+    """The classes that are judged more strictly for minors. Raises `SettingsError` for one that is unknown."""
+    unknown = [name for name in settings.minors.strict_classes if name not in CLASSES]
+    if unknown:
+        raise SettingsError('minors.strict_classes: expected classes such as "A1f"; see docs/filter.md')
+    return frozenset(settings.minors.strict_classes)
 
 
 def linked_media(

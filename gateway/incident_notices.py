@@ -60,10 +60,9 @@ class IncidentNotices:
         """Put what waits for the person into the answer's notices."""
         if not self._shelf or not exchange.is_generative or not exchange.person.subject:
             return
-        for notice in self._waiting(exchange):
-            text = notice.zh if language_of_prompt(exchange) == "zh" else notice.en
-            exchange.notices.append({"kind": KIND, "incident": notice.incident, "text": text})
-            exchange.decide(Decision(DUTY, Verdict.PASS, Action.NOTIFY, reason=KIND, rule=notice.incident))
+        for notice in self.waiting(exchange):
+            exchange.notices.append(notice)
+            exchange.decide(Decision(DUTY, Verdict.PASS, Action.NOTIFY, reason=KIND, rule=notice["incident"]))
 
     async def ended(self, exchange: Exchange) -> None:
         """Count as told what stood in an answer that left. Raises `StateUnavailable`."""
@@ -95,6 +94,16 @@ class IncidentNotices:
                     "subject": person.subject,
                 }
             )
+
+    def waiting(self, exchange: Exchange) -> list[dict[str, str]]:
+        """What waits for the person, as an answer would tell it; it stays due."""
+        if not self._shelf or not exchange.person.subject:
+            return []
+        is_zh = language_of_prompt(exchange) == "zh"
+        return [
+            {"kind": KIND, "incident": item.incident, "text": item.zh if is_zh else item.en}
+            for item in self._waiting(exchange)
+        ]
 
     def _waiting(self, exchange: Exchange) -> list[IncidentNotice]:
         person = exchange.person

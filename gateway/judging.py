@@ -9,9 +9,11 @@ windows (`content_filter.windows`) while it streams. Three ways to release, by s
   it goes, by the checks that need no waiting, and leaves;
 - `concurrent`: text leaves at once; a verdict that comes later stops the answer.
 
-In every way a choice ends only after its last verdict, so no answer is complete unjudged. What had left when the answer
-was stopped is named in the last event's `duty.retract`, for apps that can take text back. A plain answer is judged
-whole before it leaves. A check that breaks breaks its stage: the answer stops.
+In every way a choice ends only after its last verdict, so no answer is complete unjudged. Texts of one choice keep the
+order of their blocks: what comes behind an ending leaves behind it, what comes whole (`gateway.wires.whole`) leaves
+with its ending and behind the texts before it, a tool's name before its arguments. What had left when the answer was
+stopped is named in the last event's `duty.retract`, for apps that can take text back. A plain answer is judged whole
+before it leaves. A check that breaks breaks its stage: the answer stops.
 
 Verdicts that need no waiting are given on the spot; those of long texts in a bounded number of threads, so that the
 event loop goes on. Texts of prompts are remembered by keyed hash, because a conversation repeats its earlier turns.
@@ -26,7 +28,8 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from operator import itemgetter
+from typing import NamedTuple, Protocol
 
 from content_filter import FilterError, Role
 from content_filter import Outcome as Finding
@@ -35,7 +38,7 @@ from content_filter.cached import VerdictMemory
 from content_filter.cascade import UNAVAILABLE, Look
 from content_filter.windows import CONTEXT_CHARS, MOST_CHARS, SentenceWindows, Window
 from gateway.decisions import Action, Decision, Refusal, Verdict
-from gateway.events import Attached, End, Event, Finish, Lane, TextDelta
+from gateway.events import Attached, Channel, End, Event, Finish, Lane, TextDelta
 from gateway.exchange import Exchange, Outcome, PromptText
 from gateway.filtering import CONTENT_FILTER, MOST_DECISIONS
 from gateway.language import language_of_prompt
@@ -186,7 +189,7 @@ class PromptJudge:
         """Keep what was found for the record. Raises `Refusal` where it blocks."""
         if judgement.verdict is Finding.PASS:
             return
-        is_block = judgement.verdict is Finding.BLOCK
+        is_block = _blocks(exchange, judgement)
         if not is_block and len(exchange.decisions) >= MOST_DECISIONS:
             return  # the record has a size
         where, start, end = passage.place(judgement.start, judgement.end)
@@ -253,6 +256,13 @@ def _passages(texts: Sequence[PromptText], trusted: frozenset[str]) -> Iterator[
         yield joined
 
 
+def _blocks(exchange: Exchange, judgement: Judgement) -> bool:
+    """Whether a judgement refuses or stops: of a minor's exchange also what would only be noted of some classes."""
+    return judgement.verdict is Finding.BLOCK or (
+        judgement.verdict is not Finding.PASS and judgement.class_code in exchange.strict_classes
+    )
+
+
 def _too_long(exchange: Exchange) -> Refusal:
     decision = Decision(DUTY, Verdict.ERROR, Action.REFUSE, reason="too_long", role="prompt")
     message = MESSAGES["prompt_too_long"][language_of_prompt(exchange)]
@@ -286,18 +296,53 @@ class _WholeText:
         return [Window(start, self._start, text)] if text else []
 
 
+class _Waiting(NamedTuple):
+    """An event of a lane that has not left."""
+
+    event: TextDelta | Attached
+    begin: int
+    """The offset in its lane at which it begins."""
+    came_at: float
+    place: int
+    """Its place among all events of the answer."""
+
+
+class _Behind(NamedTuple):
+    """What must not overtake the texts before it: an ending, what is no text, or a structure with its ending."""
+
+    events: tuple[Event, ...]
+    place: int
+    ended: int | None
+    """The choice that ends; None for what ends none."""
+    marks: tuple[tuple[_JudgedLane, int], ...]
+    """Up to where each of the lanes that end has to be judged before."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it leaves whole or not at all."""
+        return self.ended is not None and self.ended < _WHOLE_BELOW
+
+    def stops(self, lane: Lane, place: int) -> bool:
+        """Whether what came at `place` in `lane` has to leave behind it."""
+        if self.place > place:
+            return False
+        return self.ended is None or self.ended == lane.choice or (self.is_whole and lane.choice >= 0)
+
+
 class _JudgedLane:
     """One lane: what waits to leave, and up to where it was judged."""
 
-    __slots__ = ("cleared", "glanced", "judged", "lane", "released", "tail", "total", "verdicts", "waiting", "windows")
+    __slots__ = ("cleared", "glanced", "is_hurried", "judged", "lane", "name", "released", "tail", "total", "verdicts",
+                 "waiting", "windows")  # fmt: skip
 
-    def __init__(self, lane: Lane, windows: SentenceWindows | _WholeText) -> None:
+    def __init__(self, lane: Lane, windows: SentenceWindows | _WholeText, name: _JudgedLane | None = None) -> None:
         self.lane = lane
         self.windows = windows
+        self.name = name
+        """Of a tool's arguments, the lane of its name."""
         self.verdicts: dict[int, int] = {}
         """Ends of windows that passed out of turn, by their start."""
-        self.waiting: deque[tuple[TextDelta | Attached, int, float]] = deque()
-        """Events with the offset at which each begins and the time at which it came."""
+        self.waiting: deque[_Waiting] = deque()
         self.total = 0
         self.released = 0
         self.judged = 0
@@ -305,12 +350,10 @@ class _JudgedLane:
         """Up to where the text was looked at before its window was complete."""
         self.cleared = 0
         """Up to where such a look found nothing to ask about."""
+        self.is_hurried = False
+        """Whether another lane of its choice goes on, so that what waits is due."""
         self.tail = ""
         """The last characters: a window that is not complete, and some context before it."""
-
-    @property
-    def is_settled(self) -> bool:
-        return self.judged == self.total and not self.waiting
 
     def settle(self, window: Window) -> None:
         """The window may leave; what passed out of turn before may follow it."""
@@ -318,8 +361,21 @@ class _JudgedLane:
         while (end := self.verdicts.pop(self.judged, None)) is not None:
             self.judged = end
 
+    def waits_before(self, place: int) -> bool:
+        """Whether anything that came before `place` has not left."""
+        return bool(self.waiting) and self.waiting[0].place < place
+
+    def may_begin(self, place: int, head: _Behind | None) -> bool:
+        """Whether what came at `place` stands behind nothing that has to leave before it."""
+        if head is not None and head.stops(self.lane, place):
+            return False
+        return self.name is None or not self.name.waits_before(place)
+
 
 _TAIL_CHARS = MOST_CHARS + CONTEXT_CHARS
+_PLACE = itemgetter(0)
+_WHOLE_BELOW = -1
+"""Choices below it are structures, which leave whole."""
 
 
 class AnswerJudge:
@@ -331,8 +387,12 @@ class AnswerJudge:
         self._clock = clock
         self._is_stream = exchange.prompt is not None and exchange.prompt.stream
         self._lanes: dict[Lane, _JudgedLane] = {}
-        self._behind: deque[Event] = deque()
-        """What must not overtake the texts that are being judged."""
+        self._behind: deque[_Behind] = deque()
+        self._structures: dict[int, list[Event]] = {}
+        """The texts of structures that have not ended, by choice."""
+        self._place = 0
+        self._speaking: dict[int, _JudgedLane] = {}
+        """The lane of each choice in which the last text came."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._open: dict[int, None] = {}
         self._sent_ends: set[int] = set()
@@ -349,18 +409,7 @@ class AnswerJudge:
             return []
         if self._exchange.outcome is Outcome.STOPPED:
             return [] if self._has_stopped else self._before_stop(events)
-        for event in events:
-            if isinstance(event, TextDelta):
-                self._take(event)
-            elif isinstance(event, Attached):
-                lane = self._lane(event.lane)
-                lane.waiting.append((event, lane.total, self._clock()))
-            else:
-                if isinstance(event, Finish):
-                    self._close_lanes(event.choice)
-                elif isinstance(event, End):
-                    self._close_lanes(None)
-                self._behind.append(event)
+        self._sort(events)
         return self._released()
 
     def flush(self) -> list[Event]:
@@ -368,8 +417,8 @@ class AnswerJudge:
         self._stop_waiting()
         out: list[Event] = []
         if self._exchange.outcome is not Outcome.STOPPED:
-            for lane in self._lanes.values():
-                self._let_out(lane, lane.judged, out)
+            head = self._behind[0] if self._behind else None
+            self._let_out([(lane, lane.judged) for lane in self._lanes.values()], head, out)
         return out
 
     def decision(self) -> Decision | None:
@@ -391,10 +440,33 @@ class AnswerJudge:
         for task in self._tasks:
             task.cancel()
 
+    def _sort(self, events: Sequence[Event]) -> None:
+        """Put each event where it waits, and ask about the texts."""
+        for event in events:
+            self._place += 1
+            if isinstance(event, TextDelta):
+                self._take(event)
+            elif isinstance(event, Attached):
+                lane = self._lane(event.lane)
+                lane.waiting.append(_Waiting(event, lane.total, self._clock(), self._place))
+            else:
+                self._queue(event)
+
     def _take(self, event: TextDelta) -> None:
-        lane = self._lane(event.lane)
-        self._open.setdefault(event.lane.choice)
-        lane.waiting.append((event, lane.total, self._clock()))
+        lane, choice = self._lane(event.lane), event.lane.choice
+        self._open.setdefault(choice)
+        if choice < _WHOLE_BELOW:
+            self._structures.setdefault(choice, []).append(event)
+        else:
+            lane.waiting.append(_Waiting(event, lane.total, self._clock(), self._place))
+            lane.is_hurried = False
+            before = self._speaking.get(choice)
+            if before is not lane:
+                self._speaking[choice] = lane
+                if before is not None:
+                    before.is_hurried = True
+            if lane.name is not None and self._is_stream:
+                self._close(lane.name)  # it is complete, and leaves before them
         lane.total += len(event.text)
         if self._is_stream:
             lane.tail = (lane.tail + event.text)[-_TAIL_CHARS:]
@@ -404,14 +476,34 @@ class AnswerJudge:
     def _lane(self, key: Lane) -> _JudgedLane:
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = _JudgedLane(key, SentenceWindows() if self._is_stream else _WholeText())
+            name = None
+            if key.channel is Channel.TOOL_ARGUMENTS:
+                name = self._lanes.get(Lane(key.choice, Channel.TOOL_NAME, key.item))
+            windows = SentenceWindows() if self._is_stream else _WholeText()
+            lane = self._lanes[key] = _JudgedLane(key, windows, name)
         return lane
 
-    def _close_lanes(self, choice: int | None) -> None:
-        for lane in self._lanes.values():
-            if choice is None or lane.lane.choice == choice:
-                for window in lane.windows.close():
-                    self._ask(lane, window)
+    def _queue(self, event: Event) -> None:
+        """Put an event behind the texts before it."""
+        if isinstance(event, Finish):
+            ending = [lane for lane in self._lanes.values() if lane.lane.choice == event.choice]
+            if event.choice < _WHOLE_BELOW and self._is_stream:  # what stands before it leaves first
+                ending += [lane for lane in self._lanes.values() if lane.lane.choice >= 0]
+        elif isinstance(event, End):
+            ending = list(self._lanes.values())
+        else:
+            self._behind.append(_Behind((event,), self._place, None, ()))
+            return
+        for lane in ending:
+            self._close(lane)
+        choice = event.choice if isinstance(event, Finish) else None
+        texts = self._structures.pop(choice, ()) if choice is not None else ()
+        marks = tuple((lane, lane.total) for lane in ending if choice is None or lane.lane.choice == choice)
+        self._behind.append(_Behind((*texts, event), self._place, choice, marks))
+
+    def _close(self, lane: _JudgedLane) -> None:
+        for window in lane.windows.close():
+            self._ask(lane, window)
 
     def _ask(self, lane: _JudgedLane, window: Window) -> None:
         """Judge a window: on the spot where that needs no waiting, else beside the stream."""
@@ -449,7 +541,7 @@ class AnswerJudge:
         exchange = self._exchange
         if judgement.verdict is Finding.PASS or exchange.outcome is Outcome.STOPPED:
             return
-        is_block = judgement.verdict is Finding.BLOCK
+        is_block = _blocks(exchange, judgement)
         if not is_block and len(exchange.decisions) >= MOST_DECISIONS:
             return  # the record has a size; the strongest decision of an answer is its last
         first = window.end - len(window.text)  # a window's text begins with what stood before it
@@ -487,32 +579,50 @@ class AnswerJudge:
         if not pending or not text.strip():
             return True
         look = self._judging.check.look(text, Role.ANSWER)
-        if look.said.verdict is Finding.BLOCK:
+        is_block = _blocks(self._exchange, look.said)
+        if is_block:
             self._found(lane, Window(lane.total - pending, lane.total, text), look.said)
-        return not look.asks and look.said.verdict is not Finding.BLOCK
+        return not look.asks and not is_block
 
     def _before_stop(self, events: Sequence[Event]) -> list[Event]:
         """The end of an answer that a guard before this duty has stopped. What stood before the match leaves where a
         look at it finds nothing; what would have to be asked about stays here."""
         self._stop_waiting()
-        for event in events:
-            if isinstance(event, TextDelta | Attached):
-                lane = self._lane(event.lane)
-                lane.waiting.append((event, lane.total, 0.0))
-                lane.total += len(event.text) if isinstance(event, TextDelta) else 0
-        out: list[Event] = []
+        self._sort(events)
+        unsafe: set[_JudgedLane] = set()
         for lane in self._lanes.values():
             waiting = "".join(
-                event.text[max(0, lane.released - begin) :]
-                for event, begin, _ in lane.waiting if isinstance(event, TextDelta)
+                item.event.text[max(0, lane.released - item.begin) :]
+                for item in lane.waiting if isinstance(item.event, TextDelta)
             )  # fmt: skip
-            look = self._judging.check.look(waiting, Role.ANSWER) if waiting.strip() else None
-            is_fine = look is None or (not look.asks and look.said.verdict is not Finding.BLOCK)
-            self._let_out(lane, lane.total if is_fine else lane.judged, out)
-        return [*out, *(event for event in events if isinstance(event, Finish | End))]
+            if not self._is_fine(waiting):
+                unsafe.add(lane)
+        found: list[tuple[int, Event]] = []
+        for lane in self._lanes.values():
+            self._let_lane(lane, lane.judged if lane in unsafe else lane.total, None, found)
+        for item in self._behind:
+            if item.is_whole:
+                texts = [event.text for event in item.events if isinstance(event, TextDelta)]
+                is_left = all(lane.judged >= mark for lane, mark in item.marks) or self._is_fine("\n".join(texts))
+                found += ((item.place, event) for event in item.events if is_left)
+            elif isinstance(end := item.events[-1], Finish) and any(lane in unsafe for lane, _ in item.marks):
+                if end.reason and end.choice >= 0:
+                    found.append((item.place, Finish(end.choice, CONTENT_FILTER)))
+            else:
+                found += ((item.place, event) for event in item.events)
+        self._behind.clear()
+        found.sort(key=_PLACE)
+        return [event for _, event in found]
+
+    def _is_fine(self, text: str) -> bool:
+        """Whether a look at a text finds nothing that it would have to wait for."""
+        if not text.strip():
+            return True
+        look = self._judging.check.look(text, Role.ANSWER)
+        return not look.asks and not _blocks(self._exchange, look.said)
 
     def _released(self) -> list[Event]:
-        """What may leave now, texts first in each lane's order, then what stood behind them."""
+        """What may leave now, in the order in which it came where it leaves together."""
         out: list[Event] = []
         if self._exchange.outcome is Outcome.STOPPED:
             self._stop_waiting()
@@ -523,17 +633,20 @@ class AnswerJudge:
         if not self._is_stream and any(lane.judged < lane.total for lane in self._lanes.values()):
             return []  # of a plain answer nothing was shown yet, so nothing is shown of one that may still be stopped
         now = self._clock()
-        limits = [self._limit(lane, now) for lane in self._lanes.values()]
+        limits = [(lane, self._limit(lane, now)) for lane in self._lanes.values() if lane.waiting]
         if self._was_stopped():  # by a look at what was due
             return self._released()
-        for lane, limit in zip(self._lanes.values(), limits, strict=True):
-            self._let_out(lane, limit, out)
-        while self._behind and self._may_pass(self._behind[0]):
-            event = self._behind.popleft()
-            if isinstance(event, Finish):
-                self._sent_ends.add(event.choice)
-            out.append(event)
-        self._watch(now)
+        while True:
+            head = self._behind[0] if self._behind else None
+            if limits:
+                self._let_out(limits, head, out)
+            if head is None or not self._may_pass(head):
+                break
+            self._behind.popleft()
+            if isinstance(ending := head.events[-1], Finish) and ending.reason:
+                self._sent_ends.add(ending.choice)
+            out += head.events
+        self._watch(now, head)
         return out
 
     def _was_stopped(self) -> bool:
@@ -548,20 +661,33 @@ class AnswerJudge:
             return lane.total
         known = max(lane.judged, lane.cleared)
         limit = max(known, lane.total - self._judging.hold_chars)
-        for event, begin, came_at in lane.waiting:
+        for event, begin, came_at, _ in lane.waiting:
             if now - came_at < self._judging.hold_s:
                 break
             limit = max(limit, begin + (len(event.text) if isinstance(event, TextDelta) else 0))
         complete = lane.total - lane.windows.pending
         # The first words leave at once, later ones when they are due; both are looked at as far as they go.
-        is_due = lane.waiting and self._is_stream and (limit > max(complete, lane.glanced) or not lane.glanced)
+        is_new = not lane.glanced or (lane.is_hurried and lane.glanced < lane.total)
+        is_due = self._is_stream and (is_new or limit > max(complete, lane.glanced))
         if is_due and self._glance(lane) and lane.judged == complete:
             lane.cleared = limit = lane.total
         return limit
 
-    def _let_out(self, lane: _JudgedLane, limit: int, out: list[Event]) -> None:
+    def _let_out(self, limits: Sequence[tuple[_JudgedLane, int]], head: _Behind | None, out: list[Event]) -> None:
+        """Let each lane out up to its limit, as far as nothing stands before it, in the order in which it came."""
+        found: list[tuple[int, Event]] = []
+        for lane, limit in limits:
+            self._let_lane(lane, limit, head, found)
+        if len(limits) > 1:
+            found.sort(key=_PLACE)
+        out += (event for _, event in found)
+
+    @staticmethod
+    def _let_lane(lane: _JudgedLane, limit: int, head: _Behind | None, found: list[tuple[int, Event]]) -> None:
         while lane.waiting:
-            event, begin, came_at = lane.waiting[0]
+            event, begin, came_at, place = lane.waiting[0]
+            if not lane.may_begin(place, head):
+                return
             if isinstance(event, Attached):
                 if begin > limit:
                     return
@@ -569,28 +695,32 @@ class AnswerJudge:
                 end = begin + len(event.text)
                 if end > limit:
                     if limit > lane.released:
-                        head, rest = event.text[: limit - begin], event.text[limit - begin :]
-                        out.append(TextDelta(event.lane, head, event.carrier))
-                        lane.waiting[0] = (TextDelta(event.lane, rest, event.carrier), limit, came_at)
+                        cut = limit - begin
+                        found.append((place, TextDelta(event.lane, event.text[:cut], event.carrier)))
+                        rest = TextDelta(event.lane, event.text[cut:], event.carrier)
+                        lane.waiting[0] = _Waiting(rest, limit, came_at, place)
                         lane.released = limit
                     return
                 lane.released = end
-            out.append(event)
+            found.append((place, event))
             lane.waiting.popleft()
 
-    def _may_pass(self, event: Event) -> bool:
-        """Whether what stood behind texts may follow them: an ending waits for the last verdict of what it ends."""
-        if isinstance(event, Finish):
-            return all(lane.is_settled for lane in self._lanes.values() if lane.lane.choice == event.choice)
-        if isinstance(event, End):
-            return all(lane.is_settled for lane in self._lanes.values())
-        return True
+    def _may_pass(self, head: _Behind) -> bool:
+        """Whether what stood behind texts may follow them: an ending waits for the last verdict of what it ends, and
+        for all that has to leave before it."""
+        if any(lane.judged < mark or lane.waits_before(head.place) for lane, mark in head.marks):
+            return False
+        if not head.is_whole:
+            return True
+        return not any(lane.lane.choice >= 0 and lane.waits_before(head.place) for lane in self._lanes.values())
 
-    def _watch(self, now: float) -> None:
-        """In `hold`, wake when the oldest waiting text has waited long enough."""
+    def _watch(self, now: float, head: _Behind | None) -> None:
+        """In `hold`, wake when the oldest text that waits for nothing else has waited long enough."""
         if self._judging.release is not Release.HOLD or self._timer is not None or self.emit is None:
             return
-        oldest = min((lane.waiting[0][2] for lane in self._lanes.values() if lane.waiting), default=None)
+        free = (lane.waiting[0] for lane in self._lanes.values() if lane.waiting)
+        times = (item.came_at for item in free if self._lanes[item.event.lane].may_begin(item.place, head))
+        oldest = min(times, default=None)
         if oldest is not None:
             delay = max(0.0, oldest + self._judging.hold_s - now)
             self._timer = asyncio.get_running_loop().call_later(delay, self._wake)

@@ -283,6 +283,11 @@ class Measures:
         order = self._shelf.get(f"{tenant}/{subject}") if subject else None
         return measure_of(order) if order is not None and order.is_in_force(self._standing.clock()) else None
 
+    def notice(self, exchange: Exchange) -> dict[str, Any] | None:
+        """What the person is told of the measure in force against them; None where there is none."""
+        measure = self.of(exchange.person.tenant, exchange.person.subject)
+        return None if measure is None else self._notice(measure, self.words(measure, exchange))
+
     def in_force(self) -> list[Measure]:
         """All measures in force, oldest first."""
         now = self._standing.clock()
@@ -450,6 +455,7 @@ def _violation(decision: Decision) -> bool:
     return (
         decision.duty in _COUNTED_DUTIES
         and decision.action in (Action.REFUSE, Action.STOP)
+        and decision.verdict is not Verdict.FLAG  # a minor's exchange meets more than what is forbidden
         and decision.class_ in CLASSES
     )
 

@@ -34,6 +34,7 @@ from gateway.events import Attached, End, Event, Finish, Lane, Media, TextDelta
 from gateway.exchange import Exchange
 from gateway.label_files import FileLabels
 from gateway.media_links import LinkedMedia, LinkRefused, data_url, is_data_url, name_of, read_data_url
+from gateway.media_store import MediumWithheld
 from gateway.metrics import Meters
 from gateway.upstream import UpstreamFailure
 from gateway.wires.interfaces import BadAnswer
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger("dutybound.media")
 
 DUTY: Final = "label_media"
+WITHHELD: Final = "withheld"
+"""Why a file that was taken down is not given again."""
 LINK: Final = "link"
 """Why a medium that is only an address does not leave: nobody here has seen what is behind it."""
 
@@ -253,6 +256,8 @@ class LabelMedia:
             if self._films is not None and is_film(event.data):
                 return await self._film(self._films, event)
             labelled = await self._media.label(event.data, event.mime, self._exchange.record_id)
+        except MediumWithheld:
+            return self._refused(event, WITHHELD)
         except (DamagedFile, RefusedFile, UnsupportedFormat) as error:
             reason = next(word for kind, word in _REASONS if isinstance(error, kind))
             # The library's messages hold nothing of the file; they tell the operator what to change.
@@ -294,12 +299,15 @@ class LabelMedia:
             log.warning("link_refused", record=self._exchange.record_id, reason=refused.reason)
             return self._refused(event, refused.reason)
         name = name_of(self._exchange.path, event.link, data)
-        token = await self._links.kept(name)
+        try:
+            token = await self._links.kept(name)
+        except MediumWithheld:
+            return self._refused(event, WITHHELD)
         if token is None:
             made = await self._one(replace(event, data=data, link=""))
             if not made.is_labelled:
                 return event
-            token = await self._links.keep(made.data, made.mime, name)
+            token = await self._links.keep(made.data, made.mime, name, self._exchange.record_id)
         else:
             self._decide(Decision(DUTY, Verdict.PASS, Action.LABEL, reason="kept"))
         return replace(event, link=self._links.address(token, self._exchange.headers), is_labelled=True)

@@ -188,14 +188,14 @@ class LinkedMedia:
         return await self._upstream.fetch(url, self._hosts, headers, self._max_bytes, self._timeout_s)
 
     async def kept(self, name: bytes) -> str | None:
-        """The token of a labelled file that is there for a good while yet."""
+        """The token of a labelled file that is there for a good while yet. Raises `MediumWithheld`."""
         token = await asyncio.to_thread(self._store.token_of, name)
         found = await asyncio.to_thread(self._store.get, token)
         return token if found is not None and found.expires_at - self._clock() > self._keep_s / 2 else None
 
-    async def keep(self, data: bytes, mime: str, name: bytes) -> str:
-        """Keep a labelled file; gives its token. Raises `MediaStoreError`."""
-        return await asyncio.to_thread(self._store.put, data, mime, name)
+    async def keep(self, data: bytes, mime: str, name: bytes, record_id: str) -> str:
+        """Keep a file that was labelled under that record; gives its token. Raises `MediaStoreError`."""
+        return await asyncio.to_thread(self._store.put, data, mime, name, record_id)
 
     def address(self, token: str, headers: Iterable[tuple[bytes, bytes]]) -> str:
         """Where the client whose request had `headers` finds the file."""

@@ -9,7 +9,9 @@ must hold:
   is derived from the token and from nothing else;
 - a file is whole or not there: it is written under another name and renamed;
 - what has expired is not given out, and is deleted within a minute of the next sweep;
-- the folder has a size; where it is full, nothing is served rather than something early deleted.
+- the folder has a size; where it is full, nothing is served rather than something early deleted;
+- with each file stands the record of the exchange that made it: what was taken down under that record
+  (`gateway.withheld`) is not given out, though it still lies there.
 """
 
 from __future__ import annotations
@@ -49,6 +51,10 @@ class MediaStoreError(Exception):
     """A file could not be kept; nothing of it may be named in an answer."""
 
 
+class MediumWithheld(MediaStoreError):
+    """The file is there, and was taken down: nobody is given it."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoredMedium:
     """A file that is still served. `expires_at` is in seconds since the epoch."""
@@ -68,17 +74,20 @@ class MediaStore:
         most_bytes: int,
         clock: Callable[[], float],
         random: Callable[[int], bytes] = os.urandom,
+        is_withheld: Callable[[str], bool] = lambda record_id: False,
     ) -> None:
-        """`most_bytes` bounds all files together. The folder is made by the first file."""
+        """`most_bytes` bounds all files together. The folder is made by the first file. `is_withheld` says whether the
+        output of the exchange with that record was taken down."""
         self._folder = folder
         self._keep_s = keep_s
         self._most_bytes = most_bytes
         self._clock = clock
         self._random = random
+        self._is_withheld = is_withheld
         self._swept_at = 0.0
 
-    def put(self, data: bytes, mime: str, name: bytes | None = None) -> str:
-        """Keep a labelled file; gives its token.
+    def put(self, data: bytes, mime: str, name: bytes | None = None, record_id: str = "") -> str:
+        """Keep a labelled file that the exchange with that record made; gives its token.
 
         The same `name` gives the same token, so that what is asked for again is not kept twice; without one the token
         is random. Raises `MediaStoreError` where there is no room, `OSError` where the disk fails.
@@ -89,7 +98,7 @@ class MediaStore:
         expires_at = int(self._clock() + self._keep_s) + 1
         head = _HEAD.pack(expires_at)
         nonce = self._random(_NONCE_BYTES)
-        sealed = AESGCM(_key_of(token)).encrypt(nonce, mime.encode("ascii") + b"\n" + data, head)
+        sealed = AESGCM(_key_of(token)).encrypt(nonce, f"{mime} {record_id}\n".encode("ascii") + data, head)
         self._folder.mkdir(mode=0o700, exist_ok=True)
         if self._used_bytes() + len(sealed) > self._most_bytes:
             raise MediaStoreError("the folder of media that are served by address is full; see label.link_store_bytes")
@@ -97,7 +106,8 @@ class MediaStore:
         return token
 
     def get(self, token: str) -> StoredMedium | None:
-        """The file, or None where there is none, it has expired, or somebody changed it on the disk."""
+        """The file, or None where there is none, it has expired, or somebody changed it on the disk. Raises
+        `MediumWithheld`."""
         if not re.fullmatch(TOKEN, token):
             return None
         try:
@@ -114,8 +124,11 @@ class MediaStore:
             opened = AESGCM(_key_of(token)).decrypt(nonce, sealed, head)
         except InvalidTag:
             return None
-        mime, _, data = opened.partition(b"\n")
-        return StoredMedium(data, mime.decode("ascii"), float(expires_at))
+        first, _, data = opened.partition(b"\n")
+        mime, _, record_id = first.decode("ascii").rpartition(" ")
+        if record_id and self._is_withheld(record_id):
+            raise MediumWithheld("the file was taken down")
+        return StoredMedium(data, mime, float(expires_at))
 
     def token_of(self, name: bytes) -> str:
         """The token of a file with a name. Nobody outside can compute it: it depends on a key of the folder."""

@@ -53,6 +53,22 @@ MESSAGES: Final[Mapping[str, Mapping[str, str]]] = {
         "zh": "【回答已中止：服务已暂停。请稍后再试；如有疑问，可前往 /duty/complaints 反映。】",
         "en": "[Answer ended: the service was paused. Try again later; questions and complaints: /duty/complaints.]",
     },
+    "verification_required": {
+        "zh": "使用前须完成真实身份核验。请在应用中完成核验后重试。",
+        "en": "This service is for people whose real identity was checked. "
+        "Have it checked in your app, then try again.",
+    },
+    "agreement_required": {
+        "zh": "使用前须接受服务协议（版本 {version}）。请阅读 {terms}，在应用中接受（POST {path}）后重试。",
+        "en": "Accept the service agreement (version {version}) before use: read {terms}, accept it in your app "
+        "(POST {path}), then try again.",
+    },
+    "agreement_needs_subject": {
+        "zh": "使用前须接受服务协议（版本 {version}）：请在请求头 Duty-Subject 中提供用户令牌，"
+        "然后接受协议（POST {path}）。协议：{terms}",
+        "en": "The service agreement (version {version}) is accepted before use: send the person's token in the header "
+        "Duty-Subject and accept it (POST {path}). Agreement: {terms}",
+    },
     "quota_requests_per_minute": {
         "zh": "该密钥每分钟的请求数已达上限，请稍后再试。",
         "en": "This key has used up its requests of this minute. Try again later.",
@@ -71,12 +87,14 @@ MESSAGES: Final[Mapping[str, Mapping[str, str]]] = {
         "a suspension. If you disagree, appeal: {appeal}",
     },
     "measure_warn_until": {
-        "zh": "警示（至{until}）：您近期的请求涉及违法不良内容。继续此类请求将限制功能或暂停服务。如有异议，可申诉：{appeal}",
+        "zh": "警示（至{until}）：您近期的请求涉及违法不良内容。继续此类请求将限制功能或暂停服务。"
+        "如有异议，可申诉：{appeal}",
         "en": "Warning (until {until}): what you recently asked for is not allowed. Further requests of this kind lead "
         "to limits or to a suspension. If you disagree, appeal: {appeal}",
     },
     "measure_restrict": {
-        "zh": "您的部分功能已被限制：降低请求频率，暂不提供工具、文件、图片、音频和视频功能。如有异议，可申诉：{appeal}",
+        "zh": "您的部分功能已被限制：降低请求频率，暂不提供工具、文件、图片、音频和视频功能。"
+        "如有异议，可申诉：{appeal}",
         "en": "Some functions are restricted for you: fewer requests, no tools, files, pictures, sounds or films. "
         "If you disagree, appeal: {appeal}",
     },
@@ -105,6 +123,51 @@ MESSAGES: Final[Mapping[str, Mapping[str, str]]] = {
         "zh": "因严重或多次违规，至{until}前不再向您提供服务。如有异议，可申诉：{appeal}",
         "en": "Because of serious or repeated violations, you are not served until {until}. "
         "If you disagree, appeal: {appeal}",
+    },
+    "companion_start": {
+        "zh": "提醒：和你聊天的是人工智能，不是真人。随时可以说“退出”结束对话。",
+        "en": "Please remember: you are talking to an AI, not to a person. Say “exit” at any time to end the "
+        "conversation.",
+    },
+    "companion_reminder": {
+        "zh": "你已连续使用{minutes}分钟。和你聊天的是人工智能，不是真人；现在休息一下吧。",
+        "en": "You have been here for {minutes} minutes. You are talking to an AI, not to a person; this is a good "
+        "moment for a break.",
+    },
+    "companion_dependence": {
+        "zh": "今天你已在这里用了{minutes}分钟。人工智能不能代替家人和朋友，也去和身边的人聊聊吧。",
+        "en": "You have spent {minutes} minutes here today. An AI is no substitute for family and friends; talk to "
+        "somebody close to you as well.",
+    },
+    "companion_exit": {
+        "zh": "好的，对话已结束。",
+        "en": "All right, the conversation has ended.",
+    },
+    "crisis": {
+        "zh": "听到你这么说，我很担心你。你的感受很重要，你不必独自面对。请现在就联系一位信任的人，或拨打{lines}。"
+        "如果你正处在危险中，请立即拨打急救或报警电话。愿意的话，可以告诉我你现在身边有没有人。",
+        "en": "I am worried to hear this, and I am glad that you said it. How you feel matters, and you do not have to "
+        "face it alone. Please reach out now to somebody you trust, or call. {lines}. If you are in danger, call the "
+        "emergency number at once. If you like, tell me whether somebody is with you.",
+    },
+    "minor_suspected": {
+        "zh": "根据您的表述，我们暂按未成年人提供服务（未成年人模式已开启）。如您已成年，可申诉：{appeal}",
+        "en": "From what you wrote we take you for a minor, so the minors' mode is on. If you are an adult, appeal: "
+        "{appeal}",
+    },
+    "minor_consent": {
+        "zh": "使用本服务前需要监护人同意。请让监护人用收到的监护码办理同意手续，之后就可以使用了。",
+        "en": "A guardian has to agree before you use this service. Ask your guardian to give consent with their code; "
+        "then you can go on.",
+    },
+    "minor_blocked_model": {
+        "zh": "监护人已关闭这个角色或模型。请换一个，或者和监护人商量。",
+        "en": "Your guardian has switched off this character or model. Ask your guardian, or choose another one.",
+    },
+    "minor_virtual_kin": {
+        "zh": "我不能为未成年人扮演恋人、伴侣或家人。我可以陪你聊学习、兴趣和心情；心里有事时，请也告诉家人或老师。",
+        "en": "I cannot play a partner or a member of the family for somebody under age. We can talk about school, "
+        "hobbies and how you feel. Ask your family or a teacher for help when something weighs on you.",
     },
     "duty_failed": {
         "zh": "服务暂时无法履行其法定义务，因此没有作答。请稍后重试。",

@@ -129,6 +129,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
         ("medium", "outcome"),
     ),
     Family("notices_total", Kind.COUNTER, "Notices given to people.", ("kind",)),
+    Family("minors_suspected_total", Kind.COUNTER, "People who were taken for minors by what they wrote."),
     Family("minors_refusals_total", Kind.COUNTER, "Requests refused by the rules for minors.", ("reason",)),
     Family("audit_records_total", Kind.COUNTER, "Records that are durable.", ("type",)),
     Family("audit_failures_total", Kind.COUNTER, "Records that could not be made durable."),
@@ -151,6 +152,12 @@ FAMILIES: Final[tuple[Family, ...]] = (
         Kind.WATCHED,
         "1 where the log may not be kept as long as it must, or is kept longer than it may.",
         ("reason",),
+    ),
+    Family(
+        "audit_outside_failed",
+        Kind.WATCHED,
+        "1 where a time-stamp, the archive or the feed of a SIEM failed the last time and is tried again.",
+        ("kind",),
     ),
     Family("complaints_open", Kind.WATCHED, "Complaints that are not closed.", ("state",)),
     Family("complaints_overdue", Kind.WATCHED, "Open complaints past the day by which they must be answered."),
@@ -306,6 +313,7 @@ class Meters:
         self.labels_applied = counter("labels_applied_total")
         self.fingerprints = counter("fingerprints_total")
         self.notices = counter("notices_total")
+        self.minors_suspected = counter("minors_suspected_total")
         self.minors_refusals = counter("minors_refusals_total")
         self.audit_records = counter("audit_records_total")
         self.audit_failures = counter("audit_failures_total")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-from gateway.admission import FirstContact, Identify, Minors
+from gateway.admission import FirstContact, Identify
 from gateway.copies import KeepText
 from gateway.decisions import Decision
 from gateway.events import Event
@@ -126,6 +126,14 @@ WAY: tuple[Stage, ...] = (
         request=lambda house: Identify(house.identifier),
     ),
     Stage(
+        "crisis",
+        Side.REQUEST,
+        "where set, whoever says that they may hurt themselves or are in danger gets comfort and help lines before "
+        "anything else is asked, and their contact is told",
+        FailureRule.REFUSE,
+        request=lambda house: house.crisis,
+    ),
+    Stage(
         "switches",
         Side.REQUEST,
         "what is paused is refused, and stops where it runs, in every process",
@@ -147,6 +155,13 @@ WAY: tuple[Stage, ...] = (
         request=lambda house: house.api_keys,
     ),
     Stage(
+        "gates",
+        Side.REQUEST,
+        "who must be verified is, and has accepted the service agreement in force",
+        FailureRule.REFUSE,
+        request=lambda house: house.gates,
+    ),
+    Stage(
         "incident notices",
         Side.REQUEST,
         "who has to be told of an incident is told beside the answer",
@@ -156,9 +171,16 @@ WAY: tuple[Stage, ...] = (
     Stage(
         "minors",
         Side.REQUEST,
-        "curfew and daily minutes of protected people",
+        "curfew and daily minutes of protected people, consent and wishes of guardians, no virtual partner or kin",
         FailureRule.REFUSE,
-        request=lambda house: Minors(house.minors),
+        request=lambda house: house.protection,
+    ),
+    Stage(
+        "companion",
+        Side.REQUEST,
+        "in services of sustained emotional interaction: exit words, notice, reminders",
+        FailureRule.REFUSE,
+        request=lambda house: house.companion,
     ),
     Stage(
         "first contact",
@@ -242,7 +264,7 @@ WAY: tuple[Stage, ...] = (
         Side.ANSWER,
         "first-contact notice at the head, words for a stopped answer at the end",
         FailureRule.STOP,
-        answer=lambda house, exchange: NoticesInAnswer(exchange),
+        answer=lambda house, exchange: NoticesInAnswer(exchange, in_text=house.settings.disclosure.notices == "text"),
     ),
     Stage(
         "check media",

@@ -30,7 +30,7 @@ from gateway.realtime_client import ClientSide
 from gateway.realtime_exchange import HeldExchange
 from gateway.realtime_line import SessionLine, SessionOver
 from gateway.realtime_upstream import UpstreamSide
-from gateway.runner import Runner
+from gateway.runner import Runner, peer_of
 from gateway.state import StateError
 from gateway.upstream import UpstreamFailure, UpstreamRefusal, UpstreamSocket
 from gateway.wires.interfaces import BadRequest
@@ -63,7 +63,7 @@ class Session:
             return
         house, scope = self._house, self._scope
         query = scope.get("query_string", b"").decode("latin-1")
-        held = HeldExchange(self._runner, Prompt("", True, [], {}), headers=scope["headers"])
+        held = HeldExchange(self._runner, Prompt("", True, [], {}), headers=scope["headers"], is_session=True)
         try:
             origins = house.settings.realtime.origins
             asked = read_handshake(query, scope["headers"], scope.get("subprotocols", ()), origins)
@@ -101,6 +101,7 @@ class Session:
         """Everything that must be before the first event."""
         exchange, house = held.exchange, self._house
         exchange.headers = asked.headers
+        exchange.peer = peer_of(self._scope)
         exchange.model = asked.model
         exchange.prompt = prompt = Prompt(asked.model, True, list(asked.texts), {"query": asked.query})
         await held.admit(identify=True)

@@ -9,7 +9,7 @@ are asked anew.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING
 
 import structlog
@@ -44,7 +44,10 @@ class HeldExchange:
         person: Person = ANONYMOUS,
         language: str = "",
         is_generative: bool = True,
+        is_session: bool = False,
     ) -> None:
+        """`is_session`: it is the session itself, which ends no row of violations and tells nobody anything."""
+        self._is_session = is_session
         self._runner = runner
         self._house: House = runner.house
         self._opening: asyncio.Task[None] | None = None
@@ -84,6 +87,8 @@ class HeldExchange:
             await self.close(Outcome.CLIENT_GONE)
             raise
         except Refusal as refusal:
+            if exchange.person.subject:
+                await self._count(self._house.measures.refused(exchange, refusal), "measures")
             exchange.decide(refusal.decision)
             exchange.outcome = Outcome.REFUSED
             exchange.status = refusal.status
@@ -123,16 +128,19 @@ class HeldExchange:
             await self._opening
         try:
             await self._house.recorder.closed(self.exchange, was_opened=was_opened)
+            if self.exchange.person.subject and not self._is_session:
+                await self._count(self._house.measures.ended(self.exchange), "measures")
+                await self._count(self._house.incident_notices.ended(self.exchange), "measures")
         finally:
             self._house.meters.count_exchange(self.exchange, self._house.clock())
             if self.exchange.person.api_key:
-                await self._count_tokens()
+                await self._count(self._house.api_keys.ended(self.exchange), "quotas")
 
-    async def _count_tokens(self) -> None:
-        """Count what an API key used. The record stands even where the counters are away: the next response is then
-        refused."""
+    async def _count(self, counting: Awaitable[None], duty: str) -> None:
+        """Count what follows from the exchange. Its record stands even where the counters are away: the next response
+        is then refused."""
         try:
-            await self._house.api_keys.ended(self.exchange)
+            await counting
         except StateError as error:
-            log.error("quotas_not_counted", record=self.exchange.record_id, error=type(error).__name__)
-            self._house.meters.duty_errors.inc("quotas", FailureRule.REFUSE.value)
+            log.error(f"{duty}_not_counted", record=self.exchange.record_id, error=type(error).__name__)
+            self._house.meters.duty_errors.inc(duty, FailureRule.REFUSE.value)

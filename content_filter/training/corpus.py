@@ -9,7 +9,7 @@ a source is in one group; own rows, which are of one hand, are divided row by ro
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,12 +18,15 @@ from numpy.typing import NDArray
 
 from content_filter.rows import Row, read_rows
 from content_filter.training.patterns import own_rows
+from content_filter.windows import SentenceWindows
 
 GROUPS = 4
 MOST_ROWS = 5000
 """Most rows of one source, label, role and language."""
 LONGEST = 250
 """Characters of a text that are learned from in one piece."""
+_SENTENCES = 4
+"""Sentences of a harmless answer that are rows of their own, as a stream shows them."""
 
 # Chosen so that each group leaves harmful and harmless rows of both languages to learn from. Others: by their name.
 _GROUP_OF = {
@@ -85,15 +88,29 @@ def weights_of(rows: Sequence[Row], reference: int = 1500, power: float = 0.7) -
     return np.asarray(weights * np.where(about, _OWN_HARMLESS_FRAMES_WEIGHT, 1.0))
 
 
-def pieces(rows: Iterable[Row]) -> list[Row]:
-    """The rows cut to `LONGEST`; the later pieces of a long harmless text are harmless rows of their own."""
+def pieces(rows: Sequence[Row]) -> list[Row]:
+    """The rows cut to `LONGEST`; the later pieces of a long harmless text are harmless rows of their own, and so are
+    some sentences of harmless answers: an answer that streams is judged by them."""
     cut = []
     for row in rows:
         cut.append(replace(row, text=row.text[:LONGEST]))
         if not row.is_harmful:
             for start in range(LONGEST, min(len(row.text), 3 * LONGEST), 90):
                 cut.append(replace(row, text=row.text[start : start + 90]))
+    for row in rows:
+        if not row.is_harmful and row.role == "response" and not row.source.startswith("own_"):  # those are short
+            shown = sentences(row.text)
+            if len(shown) > 1:
+                draw = random.Random(hashlib.sha256(row.text.encode("utf-8", "surrogatepass")).digest())
+                chosen = draw.sample(shown, min(_SENTENCES, len(shown)))
+                cut += (replace(row, text=text) for text in chosen)
     return cut
+
+
+def sentences(text: str) -> list[str]:
+    """What is judged of an answer while it streams."""
+    windows = SentenceWindows()
+    return [window.text for window in (*windows.feed(text), *windows.close())]
 
 
 def _kind(row: Row) -> tuple[str, bool, str, str]:

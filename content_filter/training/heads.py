@@ -25,11 +25,11 @@ REVIEW_BP, BLOCK_BP = 5_000, 8_000
 _HIGHEST_BLOCK_BP = 9_900
 _WANTED_PRECISION = 0.85
 _LEAST_ROWS = 150  # fewer harmless rows do not say where the highest hundredth begins
-_REVIEW_SHARE, _BLOCK_SHARE = 0.05, 0.013  # of ordinary harmless texts
+_REVIEW_SHARE = 0.05  # of ordinary harmless texts
+_BLOCK_SHARES = (0.013, 0.008)  # of ordinary harmless prompts, and of answers: what was stopped cannot be asked again
 _BLOCK_LOGIT = float(np.log(0.8 / 0.2))
 _QUARREL = HEADS.index("quarrel")
 _QUARREL_COST = 1.0  # in calibrated logits: abuse must be plainer than a request, or harmless texts have two chances
-_ANSWER_COST = 3.0  # an answer is judged sentence by sentence as it is written: a dozen chances to be stopped wrongly
 _ABUSE = frozenset(("A1e", "A2a", "A2b", "A2c", "A2d", "A2e", "A2f", "A2g", "A2h", "A2i"))
 _UNNAMED = frozenset({"A1h"})  # sources whose rows all carry this class put everything into it
 
@@ -74,6 +74,14 @@ def fit(
     arrays = {f"harm_{name}": array for name, array in zip(names, harm, strict=True)}
     arrays |= {f"class_{name}": array for name, array in zip(names, naming, strict=True)}
     return arrays | {"words": words * share}
+
+
+def fit_harm(vectors: Floats, rows: Sequence[Row], plan: Plan) -> dict[str, Floats]:
+    """Arrays of the harm heads alone, over vectors of whatever encoder."""
+    wanted, weights = _harm_targets(rows)
+    harm = _learn(vectors, wanted, weights, plan.hidden, _logistic, plan)
+    names = ("harm_in", "harm_in_bias", "harm_out", "harm_out_bias")
+    return dict(zip(names, harm, strict=True))
 
 
 def _harm_targets(rows: Sequence[Row]) -> tuple[Floats, Floats]:
@@ -175,6 +183,8 @@ class Held:
     """Index in `CODES`."""
     is_sound: bool = False
     """Whether it was judged by its sound."""
+    sentences: tuple[tuple[str, Floats], ...] = ()
+    """Of an answer that was judged as it streams: its sentences and the logits of each. The reading has the highest."""
 
     @property
     def group(self) -> Group:
@@ -199,7 +209,7 @@ def calibrate(held: Sequence[Held]) -> dict[str, NDArray[Any]]:
     for group in np.ndindex(len(Form), 2, 2):
         chosen = _enough(groups, ordinary, group)
         for head in range(len(HEADS)):
-            anchors[group][head] = _anchor(logits[chosen, head])
+            anchors[group][head] = _anchor(logits[chosen, head], _BLOCK_SHARES[group[1]])
         anchors[group][_QUARREL][1] -= _QUARREL_COST
         heads = (1, 2) if group[1] else (0, 1)
 
@@ -207,8 +217,7 @@ def calibrate(held: Sequence[Held]) -> dict[str, NDArray[Any]]:
             scaled = [logits[rows, head] * anchors[group][head][0] + anchors[group][head][1] for head in heads]
             return np.asarray(np.maximum(*scaled))
 
-        last[group] = _anchor(of(chosen))
-        last[group][1] -= _ANSWER_COST * group[1]
+        last[group] = _anchor(of(chosen), _BLOCK_SHARES[group[1]])
         mine = (groups == group).all(1)
         best[mine] = of(mine) * last[group][0] + last[group][1]
     scores = np.rint(10_000 / (1 + np.exp(-best)))
@@ -231,11 +240,11 @@ def _enough(groups: NDArray[np.int64], ordinary: NDArray[np.bool_], group: tuple
     return ordinary
 
 
-def _anchor(logits: NDArray[np.float64]) -> tuple[float, float]:
-    """Slope and shift that put the highest 5 % of harmless rows above 0.5 and the highest 1.3 % above 0.8."""
+def _anchor(logits: NDArray[np.float64], block_share: float) -> tuple[float, float]:
+    """Slope and shift that put the highest 5 % of harmless rows above 0.5 and the highest `block_share` above 0.8."""
     if not len(logits):
         return 1.0, 0.0
-    review, block = np.quantile(logits, [1 - _REVIEW_SHARE, 1 - _BLOCK_SHARE])
+    review, block = np.quantile(logits, [1 - _REVIEW_SHARE, 1 - block_share])
     slope = _BLOCK_LOGIT / max(float(block - review), 0.1)
     return slope, -slope * float(review)
 

@@ -7,20 +7,23 @@ labels nor the texts of that group of sources.
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from content_filter.classifier import CODES, HEADS, Classifier, Form
+from content_filter.classifier import ASK_SECOND_BP, CODES, HEADS, Classifier, Form, Scale
 from content_filter.encoder import Encoder, distinct, load_arrays
 from content_filter.errors import FilterError
 from content_filter.normalise import normalise
 from content_filter.pinyin import sounded
 from content_filter.rows import Row
+from content_filter.second_encoder import is_installed
 from content_filter.training import distil, heads
-from content_filter.training.corpus import GROUPS, group_of, language, load_rows, pieces
+from content_filter.training.corpus import GROUPS, group_of, language, load_rows, pieces, sentences
+from content_filter.training.second import make_second
 
 Say = Callable[[str], None]
 _LEAST = 1e-3
@@ -70,7 +73,14 @@ def make(
     packed = {name: _small(array) for name, array in final.items()} | calibration
     packed["encoder"] = np.array(Encoder(arrays).digest)
     np.savez_compressed(out / "heads.npz", **packed)
-    _write_held(out / "held_out.jsonl", held, Classifier(Encoder(arrays), packed))
+    scale = Scale.of(packed)
+    _write_held(out / "held_out.jsonl", held, scale)
+    if is_installed():
+        mixture, mixed = make_second(cut, held, out / "heads.npz", cache, say)
+        np.savez_compressed(out / "second.npz", **mixture)  # type: ignore[arg-type]
+        _write_held(out / "held_out_second.jsonl", held, scale, mixed, Scale.of(mixture))
+    else:
+        say("the second encoder is not installed: no weights for it")
     say("done")
     return {"rows": len(rows), "held_out": len(held)}
 
@@ -131,20 +141,50 @@ def _held(classifier: Classifier, rows: Sequence[Row]) -> list[heads.Held]:
             if reading is not None:
                 group = heads.group_of(row, reading, is_sound)
                 found.append(heads.Held(row, reading, classifier.top_class(reading, group), is_sound))
+            if row.role == "response":
+                found += _streamed(classifier, row, is_sound)
     return found
 
 
-def _write_held(path: Path, held: Sequence[heads.Held], judge: Classifier) -> None:
-    """One line a held-out row: where it comes from, what it is, what was said."""
+def _streamed(classifier: Classifier, row: Row, is_sound: bool) -> list[heads.Held]:
+    """An answer judged as it streams: by the worst of its sentences. Nothing where it is one sentence only."""
+    texts, found = sentences(row.text), []
+    for text in texts if len(texts) > 1 else ():
+        plain = normalise(text)
+        reading = classifier.read(sounded(plain) if is_sound else plain)
+        if reading is not None:
+            found.append((text, reading))
+    if not found:
+        return []
+    logits = np.array([reading.logits for _, reading in found])
+    worst = found[int(logits.max(1).argmax())][1]
+    whole = replace(worst, logits=logits.max(0), is_long=False)
+    top_class = classifier.top_class(worst, heads.group_of(row, whole, is_sound))
+    parts = () if is_sound else tuple((text, reading.logits) for text, reading in found)
+    return [heads.Held(row, whole, top_class, is_sound, parts)]
+
+
+def _write_held(
+    path: Path,
+    held: Sequence[heads.Held],
+    scale: Scale,
+    mixed: Sequence[heads.Held] | None = None,
+    mixed_scale: Scale | None = None,
+) -> None:
+    """One line a held-out row: where it comes from, what it is, what was said; of an answer also what was said of it
+    as a stream. `mixed` has the same rows as both encoders see them."""
     with path.open("w", encoding="utf-8") as lines:
-        for item in held:
-            row, reading = item.row, item.reading
+        for item, other in zip(held, mixed or held, strict=True):
+            row = item.row
             if item.is_sound:
                 continue
-            score_bp, band = judge.verdict(reading, item.group, item.top_class)
+            used, score_bp = scale, scale.score(item.reading.logits, item.group)[0]
+            if mixed_scale is not None and score_bp >= ASK_SECOND_BP:
+                used, score_bp = mixed_scale, mixed_scale.score(other.reading.logits, item.group)[0]
             line = {
                 "id": row.id, "source": row.source, "lang": row.lang, "role": row.role, "label":
                 "harmful" if row.is_harmful else "benign", "category": row.category, "score": score_bp / 10_000,
-                "verdict": band.value, "class": CODES[item.top_class],
+                "verdict": used.band(score_bp, item.top_class).value, "class": CODES[item.top_class],
+                "streamed": bool(item.sentences),
             }  # fmt: skip
             lines.write(json.dumps(line, ensure_ascii=False) + "\n")

@@ -20,16 +20,16 @@ from content_filter.rows import Row
 _ACT_FILES = ("zh.toml", "en.toml")
 _TEMPLATE_FILES = ("platform.toml", "comments.toml", "asks_en.toml", "asks_zh.toml", "asks_more.toml")
 _WRITTEN_FILES = ("hard_negatives.jsonl", "thin_classes.jsonl", "requests.jsonl", "attacks.jsonl")
-_HARMFUL_FRAMES, _HARMLESS_FRAMES, _PLAIN_FRAMES, _TEMPLATE_COPIES = 8, 8, 12, 5
+_HARMFUL_FRAMES, _HARMLESS_FRAMES, _PLAIN_FRAMES, _ANSWER_FRAMES, _TEMPLATE_COPIES = 8, 8, 12, 4, 5
 _SLOT = re.compile(r"\{(\w+)\}")
 
 
 def own_rows(seed: int = 1) -> list[Row]:
     """All rows of this folder, expanded; `seed` chooses which frames an act meets."""
     folder = resources.files("content_filter.training")
-    draw = random.Random(seed)
+    draw, answers = random.Random(seed), random.Random(seed + 1_000)  # so that neither moves the other's rows
     rows = [row for name in _WRITTEN_FILES for row in _written(folder, name)]
-    rows += [row for name in _ACT_FILES for row in _acts(_toml(folder, name), draw)]
+    rows += [row for name in _ACT_FILES for row in _acts(_toml(folder, name), draw, answers)]
     rows += [row for name in _TEMPLATE_FILES for row in _templates(_toml(folder, name), _source(name), draw)]
     return rows
 
@@ -49,13 +49,15 @@ def _written(folder: Traversable, name: str) -> Iterator[Row]:
         yield Row(row["text"], row["lang"], row["role"], row["label"] == "harmful", row["category"], source)
 
 
-def _acts(table: dict[str, Any], draw: random.Random) -> Iterator[Row]:
+def _acts(table: dict[str, Any], draw: random.Random, answers: random.Random) -> Iterator[Row]:
     lang, frames = table["lang"], table["frames"]
     for category, acts in table["acts"].items():
         for act in acts:
             if category == "none":
                 for frame in _some(draw, frames["plain"], _PLAIN_FRAMES):
                     yield Row(frame.format(act), lang, "prompt", False, "none", "own_acts")
+                for frame in _some(answers, frames["answer_plain"], _ANSWER_FRAMES):
+                    yield Row(frame.format(act), lang, "response", False, "none", "own_acts")
                 continue
             yield Row(act, lang, "prompt", True, category, "own_acts")
             for frame in _some(draw, frames["ask"], _HARMFUL_FRAMES):

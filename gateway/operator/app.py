@@ -8,7 +8,7 @@
 | `/api/incidents...` | auditor, officer, admin; acts only officer and admin |
 | `/api/holds...`, `/api/erasures...`, `/api/bodies...` | the same; acts only officer and admin |
 | `/api/log/...` | auditor, officer, admin |
-| `/api/measures...`, `/api/guardians...`, `/api/minor-modes...` | the same; acts only officer and admin |
+| `/api/measures...`, `/api/guardians...`, `/api/minor-modes...`, `/api/crises` | the same; acts only officer and admin |
 | `/api/switches...` | every role; acts only operator and admin |
 | `/api/filter` | every role; `/api/filter/reload` officer, admin |
 | `/api/propagation` | operator, officer, admin |

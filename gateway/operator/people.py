@@ -7,11 +7,14 @@ and names the case. Everything here is a record about the person.
 """
 
 import asyncio
-from typing import Annotated, Any
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
 
+import orjson
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from gateway.crisis import DUTY
 from gateway.guardians import GuardianError
 from gateway.minor_mode import Entry, Why
 from gateway.operator.access import HouseOf, MeasureOfficer, MeasureReader
@@ -20,6 +23,9 @@ from gateway.operator.moments import format_moment
 from gateway.operator.problems import invalid, not_found
 
 router = APIRouter(prefix="/api", tags=["people"])
+
+LIMIT_MAX: Final = 1_000
+_SENT: Final = {"report_delivered": "notices_delivered", "report_given_up": "notices_given_up"}
 
 
 class PersonBody(BaseModel):
@@ -110,6 +116,31 @@ async def clear(officer: MeasureOfficer, house: HouseOf, body: ClearBody) -> dic
     if not await asyncio.shield(asyncio.ensure_future(leaving)):
         raise not_found("person in the minors' mode")
     return {"tenant": body.tenant, "subject": subject}
+
+
+@router.get("/crises", operation_id="countCrises", summary="The year's crises: how many people were given help lines")
+def crises(
+    reader: MeasureReader, house: HouseOf, year: Annotated[int, Query(ge=1970, le=9998, description="in UTC")]
+) -> dict[str, Any]:
+    """Counted in the log, for the yearly report of SB 243; nobody is named. Records that are gone are not counted."""
+    since, until = (datetime(each, 1, 1, tzinfo=UTC).timestamp() for each in (year, year + 1))
+    counts = dict.fromkeys(("help_lines_given", "of_them_to_minors", "notices_queued", "notices_delivered",
+                            "notices_given_up"), 0)  # fmt: skip
+    cursor: str | None = None
+    while True:
+        page = house.log.reader.search(since=since, until=until, type="incident", cursor=cursor, limit=LIMIT_MAX)
+        for row in page.rows:
+            leaf = orjson.loads(house.log.reader.leaf(row.index))
+            event = leaf.get("event")
+            if event == DUTY:
+                counts["help_lines_given"] += 1
+                counts["of_them_to_minors"] += bool(leaf.get("protected"))
+                counts["notices_queued"] += int(leaf.get("notices", 0))
+            elif leaf.get("report") == DUTY and event in _SENT:
+                counts[_SENT[event]] += 1
+        cursor = page.cursor
+        if cursor is None:
+            return {"year": year, **counts}
 
 
 def as_json(entry: Entry) -> dict[str, Any]:

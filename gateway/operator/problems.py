@@ -88,8 +88,19 @@ _KNOWN: Final[dict[type[Exception], tuple[int, str, str]]] = {
 }
 """Errors that endpoints let pass, by class: status, code, title. The most particular class of an error counts."""
 
-_SPEAKING: Final = (Invalid, NotPermitted, Conflict, FilterInvalid, FilterConflict, DeliveryError, MeasureError,
-                    SwitchError, HoldRefused, AccessRefused, ErasureRefused)
+_SPEAKING: Final = (
+    Invalid,
+    NotPermitted,
+    Conflict,
+    FilterInvalid,
+    FilterConflict,
+    DeliveryError,
+    MeasureError,
+    SwitchError,
+    HoldRefused,
+    AccessRefused,
+    ErasureRefused,
+)
 """Errors whose own message tells the client the next step; it names fields and states and no person's words."""
 
 

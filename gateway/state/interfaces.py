@@ -56,6 +56,12 @@ class State(Protocol):
         """
         ...
 
+    async def look_at_usage(
+        self, key: str, now: float, day: str, idle_gap_s: float, *, day_started_at: float = 0.0
+    ) -> Usage:
+        """What `touch_usage` would say now, without counting anything: looking is no activity."""
+        ...
+
     async def remember(self, key: str, value: str, ttl_s: float) -> None:
         """Keep `value` under `key` for `ttl_s` seconds, in place of what was there.
 

@@ -88,6 +88,14 @@ class MemoryState:
         shelf.values[key] = after
         return after.usage()
 
+    async def look_at_usage(
+        self, key: str, now: float, day: str, idle_gap_s: float, *, day_started_at: float = 0.0
+    ) -> Usage:
+        """See `State.look_at_usage`."""
+        now_ms = round(now * 1000)
+        before = self._open(self._usage).get(key, now_ms)
+        return touched(before, now_ms, day, round(idle_gap_s * 1000), round(day_started_at * 1000)).usage()
+
     async def remember(self, key: str, value: str, ttl_s: float) -> None:
         """See `State.remember`."""
         now_ms = self._now_ms()

@@ -16,7 +16,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
-from gateway.state.activity import CLOCK_STEP_MS, KEPT_DAYS, KEPT_MS
+from gateway.state.activity import CLOCK_STEP_MS, KEPT_DAYS, KEPT_MS, Activity, touched
 from gateway.state.gather import Gather, Operation
 from gateway.state.interfaces import StateError, StateUnavailable, Usage
 
@@ -88,6 +88,15 @@ class RedisState:
         times = (round(now * 1000), day, round(idle_gap_s * 1000), round(day_started_at * 1000))
         total, run, start = await self._gather.call((_TOUCH, f"{PREFIX}u:{key}", *times))
         return Usage(int(total) / 1000, int(run) / 1000, int(start) / 1000)
+
+    async def look_at_usage(
+        self, key: str, now: float, day: str, idle_gap_s: float, *, day_started_at: float = 0.0
+    ) -> Usage:
+        """See `State.look_at_usage`."""
+        kept = await self._gather.call(("HMGET", f"{PREFIX}u:{key}", "last", "start", f"d:{day}"))
+        last, start, total = (None if item is None else int(item) for item in kept)
+        before = None if last is None or start is None else Activity(last, start, day, total or 0)
+        return touched(before, round(now * 1000), day, round(idle_gap_s * 1000), round(day_started_at * 1000)).usage()
 
     async def remember(self, key: str, value: str, ttl_s: float) -> None:
         """See `State.remember`."""

@@ -74,6 +74,13 @@ class SqliteState:
         times = (round(now * 1000), day, round(idle_gap_s * 1000), round(day_started_at * 1000))
         return cast(Usage, await self._gather.call((self._touch, key, *times)))
 
+    async def look_at_usage(
+        self, key: str, now: float, day: str, idle_gap_s: float, *, day_started_at: float = 0.0
+    ) -> Usage:
+        """See `State.look_at_usage`."""
+        times = (round(now * 1000), day, round(idle_gap_s * 1000), round(day_started_at * 1000))
+        return cast(Activity, await self._gather.call((self._after_touch, key, *times))).usage()
+
     async def remember(self, key: str, value: str, ttl_s: float) -> None:
         """See `State.remember`."""
         await self._gather.call((self._remember, key, value, self._now_ms(), round(ttl_s * 1000)))
@@ -158,12 +165,15 @@ class SqliteState:
     def _unlock(self) -> None:
         fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
 
-    def _touch(self, key: str, now_ms: int, day: str, gap_ms: int, day_started_ms: int) -> Usage:
+    def _after_touch(self, key: str, now_ms: int, day: str, gap_ms: int, day_started_ms: int) -> Activity:
         row = self._db.execute(
             "SELECT last_ms, started_ms, day, day_ms, others FROM usage WHERE key = ? AND expires_ms > ?", (key, now_ms)
         ).fetchone()
         before = None if row is None else Activity(row[0], row[1], row[2], row[3], _parsed(row[4]))
-        after = touched(before, now_ms, day, gap_ms, day_started_ms)
+        return touched(before, now_ms, day, gap_ms, day_started_ms)
+
+    def _touch(self, key: str, now_ms: int, day: str, gap_ms: int, day_started_ms: int) -> Usage:
+        after = self._after_touch(key, now_ms, day, gap_ms, day_started_ms)
         others = ",".join(f"{name}={total}" for name, total in after.others)
         self._db.execute(
             "INSERT OR REPLACE INTO usage VALUES (?, ?, ?, ?, ?, ?, ?)", (key, *after[:4], others, after.expires_ms())

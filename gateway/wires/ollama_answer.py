@@ -7,14 +7,14 @@ calls are a choice of their own (below 0) that ends at once, so that the guard d
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from gateway.events import Attached, Channel, End, Event, Finish, Lane, Opaque, TextDelta, Usage
 from gateway.exchange import Exchange
 from gateway.wires.arguments import ObjectSlot
-from gateway.wires.frames import Attachment, Ending, Frame, Path, built, joined_strings, mere_names, odd_names
+from gateway.wires.frames import Attachment, Ending, Frame, Path, Slot, built, joined_strings, mere_names, odd_names
 from gateway.wires.framing import StreamFrames, TextFinder, WholeDocument, as_it_came, encoded
 from gateway.wires.interfaces import BadAnswer
 from gateway.wires.json_text import loads_event
@@ -293,6 +293,17 @@ class LinesWriter(StreamFrames):
     def frame_bytes(self, frame: Frame) -> bytes:
         """One line."""
         return as_it_came(frame) + b"\n"
+
+    def _framed(self, frame: Frame, events: Sequence[Event], out: list[bytes]) -> None:
+        """A text may leave before the calls of its line: it leaves in a line of its own, and theirs waits for them."""
+        ends = [part for part in frame.parts if isinstance(part, _CallsEnding)]
+        if not ends or any(getattr(event, "carrier", None) is ends[0] for event in events):
+            super()._framed(frame, events, out)
+            return
+        self.learn(frame)
+        for event in events:
+            if isinstance(event, TextDelta) and event.lane.choice == 0 and isinstance(event.carrier, Slot):
+                self._send(self.text_frame(event.lane, event.text, event.carrier.path), out)
 
     def keep_alive(self) -> bytes:
         """White space before the next line's document; an empty line would be a broken document to some clients."""

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from gateway.events import End, Event, Finish, TextDelta
+from gateway.events import End, Event, Finish, Lane, TextDelta
 from gateway.exchange import Exchange
 from gateway.wires.frames import Frame
 from gateway.wires.framing import as_it_came, encoded
@@ -70,6 +70,8 @@ class ResponseWriter:
         self._is_beta = is_beta
         self._sound_follows = sound_follows
         self._queue: deque[Outgoing] = deque()
+        self._wholes: dict[Lane, Whole] = {}
+        """The whole texts of the event that is looked at, by lane."""
         self._is_begun = False
         self._is_ended = False
         self._words = ""
@@ -88,8 +90,17 @@ class ResponseWriter:
         """What is to leave, in its turn."""
         self._queue += out
 
-    def write(self, events: Sequence[Event]) -> bytes:
-        """Take what the duties let out; what of it may leave comes from `flush`."""
+    def write(self, events: Sequence[Event], taken: Sequence[Event] | None = None) -> bytes:
+        """Take what the duties let out; what of it may leave comes from `flush`.
+
+        `taken` are the model's own texts, where `events` say others in their place.
+        """
+        for event in events if taken is None else taken:
+            if isinstance(event, TextDelta):
+                if isinstance(event.carrier, Outgoing):
+                    event.carrier.left -= len(event.text)
+                elif isinstance(event.carrier, Whole):
+                    event.carrier.event.left -= len(event.text)
         for event in events:
             if isinstance(event, TextDelta):
                 self._let_out(event)
@@ -98,6 +109,7 @@ class ResponseWriter:
                     event.carrier.is_over = True
                 elif isinstance(event.carrier, Checked):
                     event.carrier.event.is_unchecked = False
+                    self._wholes.clear()
             elif isinstance(event, End):
                 self._is_ended = True
         return b""
@@ -144,10 +156,11 @@ class ResponseWriter:
                 carrier.said += part.added
                 part.added.clear()
             carrier.said.append(event.text)
-            carrier.left -= len(event.text)
         elif isinstance(carrier, Whole):
             carrier.said += event.text
-            carrier.event.left -= len(event.text)
+            self._wholes[event.lane] = carrier
+        elif event.lane in self._wholes:
+            self._wholes[event.lane].said += event.text
         else:
             part = next((part for part in self._parts.values() if part.lane == event.lane), None)
             if part is not None and part.template.get("item_id"):
@@ -187,11 +200,9 @@ class ResponseWriter:
     def _piece(self, out: Outgoing, part: Part, sent: list[str]) -> None:
         text = "".join(out.said)
         out.said.clear()
-        if not text and out.value:
-            return
         if text == out.value and not out.left:
             self._send(out, sent)
-        else:
+        elif text:
             out.raw = ""
             self._emit({**out.tree, "delta": text}, sent)
             # What follows of it is an event of its own.

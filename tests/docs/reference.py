@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gateway import pipeline, policies
+from gateway import kept_data, pipeline, policies
 from gateway.metrics import FAMILIES, Kind
 from gateway.settings import Settings
 from gateway.wires import ROUTES
@@ -46,6 +46,11 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "service.licence_number": ("Licence number", "许可编号"),
     "service.contact": ("How people reach the provider", "联系方式"),
     "service.agreement_url": ("The service agreement", "服务协议网址"),
+    "service.agreement_version": (
+        "Version of the service agreement that people accept before first use, and again when it changes. Empty: not "
+        "asked for",
+        "使用者首次使用前须接受的服务协议版本，版本变更后须重新接受。留空则不要求",
+    ),
     "service.rights": ("Rights that you add to those of the law (Chinese)", "在法定权利之外补充的权利（中文）"),
     "service.rights_en": ("Rights that you add to those of the law (English)", "在法定权利之外补充的权利（英文）"),
     "policy.use": ("Policies in force; of several, the strictest number applies", "适用的策略；多个策略取最严的数值"),
@@ -68,9 +73,19 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
         "`announce`：首个回答开头给出提示；`acknowledge`：确认之前返回 428 与确认链接；"
         "`interface`：由您自己的界面告知，回答中不加提示",
     ),
+    "disclosure.notices": (
+        "Where other notices stand (a break, a measure, an incident, the end of the service): `beside` the answer, in "
+        "`notices`, or besides at the head of its `text`, for apps that cannot show them",
+        "其他提示（休息提醒、处置、事件、服务终止）的位置：`beside` 仅在回答旁的 `notices` 中；"
+        "`text` 另写入回答正文开头，适用于无法显示的应用",
+    ),
     "disclosure.renew_after_days": (
         "Days after which a person is told again; 0: as long as the policy says",
         "多少天后再次告知；0 表示按策略",
+    ),
+    "disclosure.session_minutes": (
+        "Tell each session anew: a session ends with a pause of so many minutes. 0: once, as `renew_after_days` says",
+        "每次会话重新告知：停止使用达到该分钟数即为会话结束。0 表示按 `renew_after_days` 告知一次",
     ),
     "identity.jwt.secret_env": ("Environment variable with the HS256 secret", "存放 HS256 密钥的环境变量名"),
     "identity.jwt.jwks_url": (
@@ -81,11 +96,31 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "identity.jwt.issuer": ("`iss` that tokens must have; empty: any", "要求的 `iss`；留空不限"),
     "identity.jwt.audience": ("`aud` that tokens must have; empty: any", "要求的 `aud`；留空不限"),
     "identity.jwt.leeway_s": ("Allowance for clocks that differ", "允许的时钟误差"),
+    "identity.proxy.secret_env": (
+        "Environment variable with the secret, at least 32 bytes, by which a proxy signs `Duty-Claims`",
+        "代理签署 `Duty-Claims` 所用密钥的环境变量名，密钥至少 32 字节",
+    ),
+    "identity.proxy.peers": (
+        "Addresses or networks of that proxy; from elsewhere its headers are refused",
+        "该代理的地址或网段；来自其他地址的此类请求头一律拒绝",
+    ),
+    "identity.proxy.skew_s": (
+        "Allowance for clocks that differ; within it each proof counts once",
+        "允许的时钟误差；在此范围内每个签名只能使用一次",
+    ),
+    **{
+        f"identity.claims.{name}": (f"Your name of the claim `{name}`", f"声明 `{name}` 在您处的名称")
+        for name in ("sub", "age_band", "birth_year", "minor_mode", "verified", "tz", "tenant")
+    },
     "identity.required": ("Refuse requests without a token", "拒绝没有令牌的请求"),
     "identity.api_keys": (
         "The gateway's own API keys (`dutybound apikey new`): `accept` where one is sent, `require` one with every "
         "request, `off`",
         "网关自有的接口密钥（`dutybound apikey new`）：`accept` 有则校验，`require` 每次请求必须携带，`off` 不使用",
+    ),
+    "identity.require_verified": (
+        "Serve only people whose signed token says `verified`: `policy` as the policy says, `always`, `never`",
+        "仅服务于签名令牌声明已核验（`verified`）的使用者：`policy` 按策略，`always` 总是，`never` 从不",
     ),
     "identity.default_tz": (
         "Time zone of people whose token names none; days of complaints end in it",
@@ -112,6 +147,10 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "content_filter.classifier.weights": (
         "Folder of weights trained on your own data, relative to the configuration file. Empty: the shipped ones",
         "用自有数据训练的权重所在文件夹，相对于配置文件所在目录。留空则用自带权重",
+    ),
+    "content_filter.classifier.second": (
+        "The larger second encoder: `auto` where its package is installed, `on` refuses to start without it",
+        "更大的第二编码器：`auto` 安装即用；`on` 未安装时拒绝启动",
     ),
     "content_filter.classifier.prompt_block": (
         "What a prompt in the upper band meets: refused, noted, or nothing",
@@ -272,6 +311,27 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
         "The service is for education: exempt from the daily minutes, not from the curfew",
         "教育类服务：免除每日时长限制，不免除宵禁",
     ),
+    "minors.consent": (
+        "Where children below the policy's age need a guardian's consent: `companion` (services of sustained emotional "
+        "interaction), `always`, `off`",
+        "何处须监护人同意：`companion`（持续情感互动服务）、`always`、`off`",
+    ),
+    "minors.suspect": (
+        "Where people of unknown age are taken for minors by what they say of themselves: `companion`, `always`, `off`",
+        "何处依用户自述判定疑似未成年人：`companion`、`always`、`off`",
+    ),
+    "minors.strict_classes": (
+        "Classes of which what a check of meaning would only note refuses or stops where a minor asks",
+        "对未成年人，这些类别中仅提示的判断结果改为拒绝或停止",
+    ),
+    "companion.is_companion": (
+        "The service offers sustained emotional interaction: its duties hold",
+        "本服务提供持续情感互动，相应义务生效",
+    ),
+    "companion.crisis": (
+        "Where explicit self-harm or danger is answered with comfort and help lines: `companion`, `always`",
+        "何处对明确的自伤或危险表述给予安抚与求助热线：`companion`、`always`",
+    ),
     "minors.idle_gap_s": ("A longer pause ends a stretch of use and is not counted", "超过此时长的停顿不计入使用时间"),
     "label.position": (
         "Where the explicit label stands; `policy`: as the policy says",
@@ -308,7 +368,8 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "label.text_manifest": (
         "Put a signed C2PA manifest behind every text answer, in characters that nobody sees: about 2,200 code points "
         "and 8.6 kB each, which clients send back as tokens. Needs a signing chain",
-        "在每个文本回答末尾以不可见字符写入签名的 C2PA 清单：每个约 2,200 个码位、8.6 kB，客户端回传历史时计入令牌。需要签名证书链",
+        "在每个文本回答末尾以不可见字符写入签名的 C2PA 清单：每个约 2,200 个码位、8.6 kB，"
+        "客户端回传历史时计入令牌。需要签名证书链",
     ),
     "label.films": (
         "`label` draws the label on films, where PyAV is installed; `refuse` lets none out",
@@ -374,7 +435,8 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "incidents.operator_kind": (
         "Whose clock runs for a report: `ordinary` operator, operator of `critical` infrastructure, central "
         "`state_organ`",
-        "报告时限按何种主体计算：一般运营者 `ordinary`、关键信息基础设施运营者 `critical`、中央和国家机关 `state_organ`",
+        "报告时限按何种主体计算：一般运营者 `ordinary`、关键信息基础设施运营者 `critical`、"
+        "中央和国家机关 `state_organ`",
     ),
     "delivery.webhook_url": (
         "Where reports about incidents are posted; empty: nowhere",
@@ -448,6 +510,41 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
         "Less free room than this, in megabytes, shows as `audit_retention_at_risk`",
         "剩余磁盘空间低于此值（MB）即告警",
     ),
+    "timestamps.url": (
+        "Address of a time-stamping authority (RFC 3161) that stamps checkpoints; empty: none",
+        "为检查点加盖时间戳的机构地址（RFC 3161）；留空不使用",
+    ),
+    "timestamps.roots": (
+        "PEM file with the authority's root certificate; a stamp that does not lead to it is refused",
+        "时间戳机构根证书的 PEM 文件；不能追溯到该证书的时间戳不予接受",
+    ),
+    "timestamps.every_h": ("How often a checkpoint is stamped", "加盖时间戳的间隔"),
+    "archive.bucket": (
+        "Bucket with object lock that full segments of the log are copied to; empty: none",
+        "存放日志整段副本的存储桶（须启用对象锁定）；留空不归档",
+    ),
+    "archive.endpoint": ("Address of the object storage; empty: that of AWS", "对象存储的地址；留空为 AWS"),
+    "archive.region": ("Its region", "对象存储的区域"),
+    "archive.prefix": ("What the objects' names begin with", "对象名称的前缀"),
+    "archive.lock": (
+        "How they are locked: nobody can delete them, or only who has a special right",
+        "锁定方式：任何人不得删除，或仅特权账号可删除",
+    ),
+    "archive.lock_days": (
+        "For how long; 0: the policy's longest minimum",
+        "锁定天数；0 表示政策规定的最长保存期下限",
+    ),
+    "archive.parquet": ("With a Parquet view of each segment beside it", "同时存放 Parquet 格式的副本"),
+    "archive.every_h": ("How often new full segments are looked for", "检查新整段的间隔"),
+    "siem.file": ("File that gets one OCSF event a line; empty: none", "写入 OCSF 事件的文件，每行一条；留空不写"),
+    "siem.url": ("Address that OCSF events are posted to; empty: none", "接收 OCSF 事件的地址；留空不发送"),
+    "siem.token_env": (
+        "Environment variable with the bearer token for it",
+        "访问该地址所用令牌所在的环境变量名",
+    ),
+    "siem.every_s": ("How often new records are handed on", "转发新记录的间隔"),
+    "siem.batch": ("Most events in one request", "单次请求最多包含的事件数"),
+    "siem.timeout_s": ("Longest time for one request", "单次请求的最长时间"),
     "audit.census_every_s": ("How often each process counts itself in the log", "各进程在日志中清点自身记录的间隔"),
     "audit.max_pending": (
         "Records that may wait for the disk, for each worker; beyond it requests are refused",
@@ -462,13 +559,13 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
         "流式回答静默超过此时间时，发送无含义的保活内容",
     ),
     "realtime.sound": (
-        "When the sound of a realtime answer leaves: `whole` after all of its words were let out, `follow` with the words "
-        "that follow it, for models that write before they speak",
+        "When the sound of a realtime answer leaves: `whole` after all of its words were let out, `follow` with the "
+        "words that follow it, for models that write before they speak",
         "实时回答的声音何时放行：`whole` 全部转写文字放行之后；`follow` 随其后的文字放行，适用于先写后说的模型",
     ),
     "realtime.input_sound": (
-        "Which sound a realtime session takes: `any`, or only where the model's side writes it down (`transcribed`), so "
-        "that it can be checked as a prompt",
+        "Which sound a realtime session takes: `any`, or only where the model's side writes it down (`transcribed`), "
+        "so that it can be checked as a prompt",
         "实时会话接受哪些声音：`any` 不限；`transcribed` 仅在模型侧转写时接受，以便作为提示检查",
     ),
     "realtime.origins": (
@@ -644,6 +741,7 @@ def _cell(text: str) -> str:
 
 PARTS: Mapping[str, Callable[[], str]] = {
     "pipeline": pipeline.table,
+    "kept": kept_data.table,
     "settings": settings,
     "wires": wires,
     "fields": fields,

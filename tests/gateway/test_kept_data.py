@@ -58,14 +58,14 @@ def test_every_column_of_every_store_is_named(stores: dict[tuple[str, str], tupl
 
 
 def test_every_shelf_of_orders_is_named() -> None:
-    """A shelf is a module's constant `SHELF`, or what `measures` calls its strikes."""
+    """A shelf is a module's constant `SHELF` or `..._SHELF`, or what `measures` calls its strikes."""
     shelves = set()
     for path in (ROOT / "gateway").rglob("*.py"):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if (
                 isinstance(node, ast.Assign)
                 and isinstance(node.targets[0], ast.Name)
-                and node.targets[0].id in ("SHELF", "STRIKES")
+                and (node.targets[0].id in ("SHELF", "STRIKES") or node.targets[0].id.endswith("_SHELF"))
                 and isinstance(node.value, ast.Constant)
             ):
                 shelves.add(node.value.value)

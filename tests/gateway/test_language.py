@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.language import LANGUAGES, preferred
+from gateway.language import LANGUAGES, is_traditional, preferred
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,16 @@ def test_the_language_with_the_highest_weight_that_we_have_is_taken(header: str,
 def test_any_header_gives_one_of_our_languages(header: str) -> None:
     """A header never breaks a page."""
     assert preferred(header) in LANGUAGES
+
+
+@pytest.mark.parametrize(
+    ("header", "is_hant"),
+    [
+        ("zh-TW", True), ("zh-hant", True), ("ZH-HK;q=0.9,en", True), ("zh-MO", True), ("zh-Hant-CN", True),
+        ("zh", False), ("zh-CN,zh-TW;q=0.9", False), ("en", False), ("", False), ("zh-TW;q=0", False),
+        ("zh-TW;q=x,zh-CN", False), ("*", False),
+    ],
+)  # fmt: skip
+def test_traditional_chinese_is_told_by_its_tag(header: str, is_hant: bool) -> None:
+    """The heaviest Chinese counts."""
+    assert is_traditional(header) is is_hant

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -368,6 +369,15 @@ def test_no_order_of_requests_lets_three_in_a_row_pass(asked: list[bool]) -> Non
                 return
 
     run(scene)
+
+
+def test_a_minors_stricter_measure_is_no_violation() -> None:
+    """What only a minor is refused counts against nobody."""
+    house = House()
+    milder = refusal()
+    milder.decision = replace(milder.decision, verdict=Verdict.FLAG)
+    asyncio.run(house.measures.refused(exchange(), milder))
+    assert house.kept == [] and not house.standing.shelf("strikes")
 
 
 def test_the_runner_counts_and_tells(monkeypatch: pytest.MonkeyPatch) -> None:

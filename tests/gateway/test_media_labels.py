@@ -441,7 +441,7 @@ class Links:
         """The name is the token."""
         return name.hex() if name.hex() in self.store else None
 
-    async def keep(self, data: bytes, mime: str, name: bytes) -> str:
+    async def keep(self, data: bytes, mime: str, name: bytes, record_id: str) -> str:
         """Keep it."""
         self.store[name.hex()] = (data, mime)
         return name.hex()

@@ -144,7 +144,7 @@ def test_a_kept_file_is_given_out_again_while_it_lasts_a_good_while(tmp_path: Pa
 
     async def scene() -> list[bool]:
         found = [await links.kept(b"n") is None]
-        token = await links.keep(b"data", "image/png", b"n")
+        token = await links.keep(b"data", "image/png", b"n", "record-1")
         found.append(await links.kept(b"n") == token)
         now[0] += 60
         return [*found, await links.kept(b"n") is None, store.get(token) is not None]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.media_store import MediaStore, MediaStoreError, StoredMedium
+from gateway.media_store import MediaStore, MediaStoreError, MediumWithheld, StoredMedium
 
 NOW = 1_780_000_000.0
 
@@ -139,3 +139,16 @@ def test_a_work_is_claimed_by_one_until_it_is_released_or_its_time_is_over(tmp_p
     assert not other.is_claimed(b"film", 60) and other.claim(b"film", 60)
     other.release(b"film")
     assert one.claim(b"film", 60)
+
+
+def test_what_was_taken_down_is_not_given_out(tmp_path: Path) -> None:
+    """By the record of the exchange that made it, in every process, until the takedown ends; other files are served."""
+    withheld = {"record-1"}
+    made = MediaStore(tmp_path / "media", 3_600.0, 1 << 20, Clock(), is_withheld=withheld.__contains__)
+    taken = made.put(b"one", "image/png", b"a name", "record-1")
+    others = [made.put(b"two", "image/png", None, "record-2"), made.put(b"three", "image/png")]
+    with pytest.raises(MediumWithheld):
+        made.get(taken)
+    assert all(made.get(token) is not None for token in others)
+    withheld.clear()
+    assert made.get(taken) == StoredMedium(b"one", "image/png", NOW + 3_601)

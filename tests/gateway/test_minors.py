@@ -17,6 +17,7 @@ from gateway.exchange import ANONYMOUS, AgeBand, Person
 from gateway.minors import ADMITTED, NOT_PROTECTED, WITHOUT_SUBJECT, Admission, MinorsDuty
 from gateway.policies import load
 from gateway.state import MemoryState, State, StateUnavailable
+from tests.gateway.people import Desk
 
 POLICY = load(["cn"])
 GAP_S = 300.0
@@ -515,3 +516,44 @@ def test_a_simulated_evening_agrees_with_a_straightforward_model(
             expected = "minor_daily_limit" if used.get(wall.date(), 0) >= limit_s else "admitted"
 
         assert expected == asyncio.run(_outcome(house, person))
+
+
+@pytest.mark.parametrize("may_exempt", [True, False])
+def test_a_guardian_changes_times_as_far_as_the_policy_lets_them(may_exempt: bool) -> None:
+    """`minors.guardian_may_exempt`: without it every wish only tightens, whatever hours it names."""
+    desk = Desk(may_exempt=may_exempt)
+    duty = MinorsDuty(POLICY, desk.state, desk.clock, False, GAP_S, desk.guardians)
+    link = desk.run(desk.guardians.vouched("default", CHILD.subject))
+
+    def wished(**wishes: Any) -> tuple[float, float, str, str]:
+        fresh = {"daily_minutes": -1, "reminder_minutes": -1, "has_curfew": True, "curfew_start": "", "curfew_end": ""}
+        desk.run(desk.guardians.wish(link, **(fresh | wishes)))
+        times = duty.times(CHILD)
+        return times.daily_minutes, times.break_minutes, f"{times.curfew_start:%H:%M}", f"{times.curfew_end:%H:%M}"
+
+    usual = (60.0, 30.0, "22:00", "06:00")
+    assert wished() == usual
+    assert wished(daily_minutes=20, reminder_minutes=10) == (20.0, 10.0, "22:00", "06:00")
+    assert wished(curfew_start="20:00", curfew_end="07:00") == (60.0, 30.0, "20:00", "07:00")
+    looser: list[tuple[dict[str, Any], tuple[float, float, str, str]]] = [
+        ({"daily_minutes": 600}, (600.0, 30.0, "22:00", "06:00")),
+        ({"reminder_minutes": 90}, (60.0, 90.0, "22:00", "06:00")),
+        ({"has_curfew": False}, (60.0, 30.0, "06:00", "06:00")),
+        ({"curfew_start": "23:30"}, (60.0, 30.0, "23:30", "06:00")),
+        ({"curfew_start": "00:30"}, (60.0, 30.0, "00:30", "06:00")),
+        ({"curfew_end": "05:00"}, (60.0, 30.0, "22:00", "05:00")),
+        ({"curfew_start": "10:00", "curfew_end": "12:00"}, (60.0, 30.0, "10:00", "12:00")),
+        ({"curfew_start": "07:00", "curfew_end": "07:00"}, (60.0, 30.0, "07:00", "07:00")),
+    ]
+    for wishes, times in looser:
+        assert wished(**wishes) == (times if may_exempt else usual), wishes
+
+
+def test_a_guardians_minutes_hold_in_a_service_of_education_too() -> None:
+    """The exemption is from the policy's minutes; a guardian means this very service."""
+    desk = Desk()
+    duty = MinorsDuty(POLICY, desk.state, desk.clock, True, GAP_S, desk.guardians)
+    assert duty.times(CHILD).daily_minutes == float("inf")
+    link = desk.run(desk.guardians.vouched("default", CHILD.subject))
+    desk.run(desk.guardians.wish(link, daily_minutes=45))
+    assert duty.times(CHILD).daily_minutes == 45

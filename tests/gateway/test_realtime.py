@@ -4,24 +4,35 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from dataclasses import replace
 from typing import Any
 
+import orjson
 import pytest
 
 from gateway.decisions import Action, Decision, Refusal, Verdict
 from gateway.exchange import AgeBand, Person
-from gateway.pipeline import Side
+from gateway.label_files import file_labels
+from gateway.media_labels import LabelMedia, MediaLabels
+from gateway.pipeline import FailureRule, Side, Stage
+from gateway.policies import load
+from gateway.settings import Settings
 from gateway.state import StateUnavailable
 from gateway.switches import Pause
 from gateway.upstream import UpstreamFailure, UpstreamRefusal
+from labeling.implicit import read
+from labeling.sniff import FileFormat
 from tests.gateway.realtime_rooms import FORBIDDEN, Talk, created, item, opening, pieces, saying
 from tests.gateway.rooms import WAY, Broken, stage
+from tests.labeling.conftest import encoded, picture
 
 CURFEW = Refusal(
     Decision("minors", Verdict.BLOCK, Action.REFUSE, reason="curfew"),
     status=403, code="minor_curfew", message="It is time to rest.", in_band=True,
 )  # fmt: skip
+PNG = encoded(picture(200, 160), "PNG")
+FILES = file_labels(Settings(), load(["cn"]), "CODE", None)
 CHILD = Person(subject="s", age_band=AgeBand.FROM_8, is_signed=True)
 
 
@@ -384,3 +395,63 @@ def test_only_websockets_are_walked() -> None:
         return list(talk.sent)
 
     assert asyncio.run(whole()) == []
+
+
+def test_a_pause_ends_a_session_in_which_nothing_happens() -> None:
+    """It does not wait for the next request of whoever leaves the connection open."""
+
+    async def act(talk: Talk) -> None:
+        await talk.settle()
+        await talk.rooms.house.switches.place(Pause("pause_1", "t", "drill", talk.rooms.now, wire="openai_realtime"))
+        await talk.settle()
+        await talk.rooms.house.standing.close()
+
+    talk = Talk().run(act, leave=False)
+    assert (talk.closed, talk.errors(), talk.outcomes()) == (1013, ["paused"], ["stopped"])
+
+
+def test_violations_count_towards_measures() -> None:
+    """Refused prompts and stopped answers alike, each once; a harmless session does not end the row."""
+
+    async def act(talk: Talk) -> None:
+        talk.client(item(FORBIDDEN))
+        await talk.settle()
+        talk.client({"type": "response.create"})
+        await talk.settle()
+        talk.model(*saying(f"Hello {FORBIDDEN} there."))
+        await talk.settle()
+
+    talk = Talk(stages=(IDENTIFY, *WAY)).run(act)
+    (row,) = talk.rooms.house.standing.shelf("strikes").values()
+    assert orjson.loads(row.value or "")["in_a_row"] == 2
+    assert talk.outcomes() == ["refused", "stopped", "completed"]
+
+
+def test_a_picture_inside_a_text_gets_its_labels() -> None:
+    """The payload is held until it is whole; the text around it, and what repeats it, stay as they were."""
+    media = MediaLabels(FILES, 1, 1 << 24)
+    bare = base64.b64encode(PNG).decode()
+    text = f"Look: ![a cat](data:image/png;base64,{bare}) done."
+
+    def made(house: Any, exchange: Any) -> LabelMedia:
+        return LabelMedia(exchange, media, house.meters)
+
+    async def act(talk: Talk) -> None:
+        talk.client({"type": "response.create"})
+        await talk.settle()
+        talk.model(*saying(text, 997))
+        while "response.done" not in talk.kinds():
+            await asyncio.sleep(0.005)
+        await media.close()
+
+    stages = (*WAY, Stage("label media", Side.ANSWER, "labels", FailureRule.STOP, media=made))
+    talk = Talk(stages=stages).run(act)
+    said = talk.text()
+    before, _, rest = said.partition("base64,")
+    payload, _, after = rest.partition(")")
+    assert before.endswith("Look: ![a cat](data:image/png;") and after.startswith(" done.")
+    assert read(base64.b64decode(payload), FileFormat.PNG)
+    assert bare not in talk.everything()
+    (done,) = talk.of("response.output_text.done")
+    assert done["text"] == said
+    assert talk.outcomes() == ["completed", "completed"]

@@ -91,11 +91,17 @@ class House_:
         self.reloaded: Exception | None = None
         self._owed, self._keys = owed, keys
         self.identifier = SimpleNamespace(prepare=self._prepare, cautions=())
+        self.own_records = SimpleNamespace(settle=self._done)
+        self.media_store = SimpleNamespace(sweep=int)
+        self.forget_old_copies = self._done
 
     async def _prepare(self) -> None:
         self.prepared += 1
         if self._keys is not None:
             raise self._keys
+
+    async def _done(self) -> None:
+        """What is done from time to time, and is not looked at here."""
 
     async def record_owed(self) -> int:
         """As `House.record_owed`."""

@@ -183,3 +183,27 @@ def test_a_secret_that_is_not_set_is_an_error_with_its_next_step(
         monkeypatch.setenv("DUTYBOUND_X_SECRET", value)
     with pytest.raises(SettingsError, match=r"a\.b: environment variable DUTYBOUND_X_SECRET is not set; export it"):
         secret("DUTYBOUND_X_SECRET", "a.b")
+
+
+def test_what_people_are_told_may_stand_in_a_file_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`service.toml` beside the configuration wins over its table, the environment over both."""
+    (tmp_path / "dutybound.toml").write_text('[service]\nname = "old"\ncontact = "a@example.org"\n')
+    (tmp_path / "service.toml").write_text('name = "new"\npurpose = "问答"\nmodel = "m"\n')
+    monkeypatch.setenv("DUTYBOUND_SERVICE__MODEL", "of the environment")
+    service = load(None, tmp_path).service
+    assert (service.name, service.contact, service.purpose) == ("new", "a@example.org", "问答")
+    assert service.model == "of the environment"
+    (tmp_path / "dutybound.toml").unlink()
+    assert load(None, tmp_path).service.name == "new"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [('nmae = "x"\n', "service.nmae: unknown key"), ("name = \n", "service.toml:")]
+)
+def test_a_wrong_service_file_is_named(tmp_path: Path, text: str, said: str) -> None:
+    """Like the configuration itself."""
+    (tmp_path / "service.toml").write_text(text)
+    with pytest.raises(SettingsError, match=said):
+        load(None, tmp_path)
+    (tmp_path / "service.toml").unlink()
+    load(None, tmp_path)

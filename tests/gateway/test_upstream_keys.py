@@ -7,6 +7,7 @@ import asyncio
 
 import pytest
 
+from gateway.api_keys import KEY_HEADERS
 from gateway.settings import Upstream as UpstreamSettings
 from gateway.upstream import Upstream
 from gateway.wires.interfaces import Call
@@ -67,3 +68,16 @@ def test_without_a_key_of_ours_everything_goes_on(monkeypatch: pytest.MonkeyPatc
     seen = asyncio.run(_asked(call, False, monkeypatch))
     assert [seen.header(name) for name in KEYS] == ["Bearer theirs", "theirs", "theirs"]
     assert seen.path == "/m:x?key=theirs"
+
+
+@pytest.mark.parametrize("own_key", [True, False])
+@pytest.mark.parametrize("header", sorted(KEY_HEADERS))
+def test_a_key_that_the_gateway_gave_never_reaches_the_model(
+    header: bytes, own_key: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However it is written, in a header or in the query; and where it stood, nothing stands."""
+    monkeypatch.setattr("tests.gateway.test_upstream_keys.CLIENTS", [(header, b" bearer  dbk_secret")])
+    for path in ("/x?key=dbk_secret&alt=sse", "/x?alt=sse&key=%64bk_secret"):
+        seen = asyncio.run(_asked(Call("POST", path, b"{}", key_parameter="key"), own_key, monkeypatch))
+        assert "bk_secret" not in str(seen)
+        assert "alt=sse" in str(seen)

@@ -2,11 +2,12 @@
 """Rows are capped, weighed and grouped by source."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from content_filter.rows import Row
 from content_filter.training import corpus
-from content_filter.training.corpus import GROUPS, LONGEST, group_of, load_rows, pieces, weights_of
+from content_filter.training.corpus import GROUPS, LONGEST, group_of, load_rows, pieces, sentences, weights_of
 
 
 def _row(text: str, source: str = "s", is_harmful: bool = False, **more: bool) -> Row:
@@ -45,6 +46,17 @@ def test_large_kinds_and_weak_labels_count_less() -> None:
     assert weights[0] == 1.0
     assert weights[1] == 0.5
     assert weights[-1] == 0.5
+
+
+def test_sentences_of_harmless_answers_are_rows_of_their_own() -> None:
+    """As a stream shows them: which sentence of a harmful answer is harmful, nobody has said."""
+    text = "先把菜洗好。然后放进锅里。煮十分钟。加盐。尝一尝。端上桌。"
+
+    cut = pieces([replace(_row(text), role="response")])
+    assert [piece.text for piece in cut[:1]] == [text]
+    assert len(cut) == 5 and all(piece.text in sentences(text) for piece in cut[1:])
+    assert len(pieces([replace(_row(text, is_harmful=True), role="response")])) == 1
+    assert len(pieces([_row(text)])) == 1
 
 
 def test_long_texts_are_cut_and_only_harmless_rests_are_learned() -> None:

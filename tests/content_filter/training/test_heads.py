@@ -101,6 +101,17 @@ def test_of_ordinary_rows_five_percent_reach_review_and_one_block() -> None:
         assert abs(np.mean(part >= BLOCK_BP) - 0.013) < 0.003
 
 
+def test_of_ordinary_answers_fewer_are_stopped() -> None:
+    """What was stopped cannot be asked again."""
+    draw = np.random.default_rng(6)
+    held = [_held(float(draw.normal()), _row(False, role="response")) for _ in range(4_000)]
+
+    scores = _scores(held, calibrate(held))
+
+    assert abs(np.mean(scores >= REVIEW_BP) - 0.05) < 0.003
+    assert abs(np.mean(scores >= BLOCK_BP) - 0.008) < 0.002
+
+
 def test_groups_with_few_rows_are_calibrated_with_wider_ones() -> None:
     """A handful of answers does not say where the highest hundredth begins."""
     draw = np.random.default_rng(4)
@@ -109,7 +120,9 @@ def test_groups_with_few_rows_are_calibrated_with_wider_ones() -> None:
 
     arrays = calibrate(held)
 
-    assert np.allclose(arrays["anchors"][0, 1, 0, 0], arrays["anchors"][0, 0, 0, 0], rtol=0.2)
+    answer, prompt = arrays["anchors"][0, 1, 0, 0], arrays["anchors"][0, 0, 0, 0]
+    assert np.isclose(answer[1] / answer[0], prompt[1] / prompt[0], rtol=0.05)  # where the middle band begins
+    assert answer[0] < prompt[0]  # an answer is stopped later
     assert arrays["anchors"].shape[:3] == (len(Form), 2, 2)
 
 

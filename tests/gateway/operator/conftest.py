@@ -20,10 +20,12 @@ from audit_log import AuditLog, Entry, LogUnavailable, new_record_id
 from complaints import CaseStore, ChinaCalendar, ComplaintDesk, DeskPolicy, Filed
 from content_filter.incidents import IncidentStore
 from gateway.delivery import Courier, Delivery, Outbox, Via
+from gateway.guardians import Guardians
 from gateway.incident_desk import IncidentDesk
 from gateway.incident_notices import IncidentNotices
 from gateway.measures import Measures, measures_of
 from gateway.metrics import Meters
+from gateway.minor_mode import MinorModes
 from gateway.operator import House
 from gateway.operator.app import create_operator_app
 from gateway.operator.tokens import Role, TokenStore
@@ -90,6 +92,8 @@ class Listener:
             switches=self.switches,
             own_records=self.own_records,
             measures=self.measures,
+            guardians=Guardians(self.standing, self.own_records, b"k" * 32, os.urandom, may_exempt=True),
+            minor_modes=MinorModes(self.standing, self.own_records, 86_400.0),
             incident_desk=IncidentDesk(
                 self.incidents,
                 self.outbox,
@@ -187,9 +191,7 @@ def listener(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Listen
     )
     holder.append(made)
     made.own_records = OwnRecords(made.record, standing)
-    made.measures = measures_of(
-        Settings(), load(["cn"]), standing, MemoryState(clock), made.own_records, os.urandom
-    )
+    made.measures = measures_of(Settings(), load(["cn"]), standing, MemoryState(clock), made.own_records, os.urandom)
     with TestClient(create_operator_app(made.house()), raise_server_exceptions=False) as client:
         made.client = client
         yield made

@@ -50,6 +50,28 @@ def test_the_first_touch_counts_nothing_and_the_next_what_passed(house: Any) -> 
     assert Usage(61.5, 61.5, now) == second
 
 
+@pytest.mark.parametrize("pause_s", [0.0, 12.5, 299.999, 300.0, -40.0])
+def test_a_look_says_what_a_touch_would_and_counts_nothing(house: Any, pause_s: float) -> None:
+    """However often, on the day of the last touch, on the next, and for whoever was never here."""
+    now = house.clock.now
+
+    async def story(state: State) -> tuple[list[Usage], list[Usage]]:
+        await state.touch_usage("a", now, DAY, GAP_S)
+        await state.touch_usage("a", now + 60, DAY, GAP_S)
+        looks = [await state.look_at_usage("a", now + 60 + pause_s, DAY, GAP_S) for _ in range(3)]
+        touch = await state.touch_usage("a", now + 60 + pause_s, DAY, GAP_S)
+        assert looks == [touch] * 3
+        midnight = now + 70 + max(pause_s, 0)
+        look = await state.look_at_usage("a", midnight + 5, "2026-03-02", GAP_S, day_started_at=midnight)
+        touch = await state.touch_usage("a", midnight + 5, "2026-03-02", GAP_S, day_started_at=midnight)
+        unknown = [await state.look_at_usage("b", now + second, DAY, GAP_S) for second in (0, 30)]
+        return [look, *unknown], [touch, Usage(0.0, 0.0, now), Usage(0.0, 0.0, now + 30)]
+
+    looks, touches = play(house, story)
+
+    assert looks == touches
+
+
 @pytest.mark.parametrize(("pause_s", "counted_s", "stretch_s"), [(299.999, 359.999, 359.999), (300.0, 60.0, 0.0)])
 def test_a_pause_of_the_idle_gap_ends_the_stretch(
     house: Any, pause_s: float, counted_s: float, stretch_s: float

@@ -244,6 +244,19 @@ def test_a_tool_call_beside_text_stands_in_its_own_line() -> None:
     assert "".join(line["message"]["content"] for line in sent) == HEAD + "好禁好" + TAIL
 
 
+def test_a_tool_call_whose_text_left_before_it_leaves_in_a_line_of_its_own() -> None:
+    """A verdict on the calls takes longer than one on the words beside them; nothing is lost or ends early."""
+    made = chat()
+    assert made.prompt is not None
+    reader, writer = CHAT.reader(made.prompt, 1 << 20), CHAT.writer(made)
+    body = lines({"role": "assistant", "content": "words", "tool_calls": [CALL]})
+    first, *rest = [*reader.feed(body), *reader.close()]
+    sent = parsed(writer.write([first]) + writer.write(rest))
+    assert [line["message"]["content"] for line in sent] == ["words", "", ""]
+    assert [line["message"].get("tool_calls") for line in sent] == [None, [CALL], None]
+    assert [line["done"] for line in sent] == [False, False, True]
+
+
 def test_a_tool_call_that_may_become_a_term_leaves_whole() -> None:
     """What ends like the beginning of a term is decided with its line, not a line later."""
     call = {"function": {"name": "f禁", "arguments": {"q": "fine", "end": "the forbidden"}}}
