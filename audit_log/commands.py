@@ -19,6 +19,7 @@ from audit_log.errors import LogUnavailable, VerificationError
 from audit_log.export import Bodies, ExportSource, Selection, export_bundle
 from audit_log.holds import Approval, HoldScope, all_holds, propose_hold, step_hold
 from audit_log.keys import read_vkeys
+from audit_log.log import Forgetting
 from audit_log.place import Place, place_of
 from audit_log.prune import Upto, expire_bodies, overdue, plan_prune, sweep
 from audit_log.prune import prune as prune_log
@@ -200,17 +201,25 @@ def erase(
     basis: str,
     by: str,
     clock: Callable[[], float] = time.time,
+    forgetting: Forgetting | None = None,
 ) -> dict[str, object]:
     """Take a request to erase a subject and do what may be done now."""
     with place_of(at).writing(clock) as log:
+        log.forgetting = forgetting
         return request_erasure(log, tenant, subject, basis=basis, by=by, retention=retention, now=clock())
 
 
 def erase_queue(
-    at: Place | Path, retention: Retention, *, by: str, clock: Callable[[], float] = time.time
+    at: Place | Path,
+    retention: Retention,
+    *,
+    by: str,
+    clock: Callable[[], float] = time.time,
+    forgetting: Forgetting | None = None,
 ) -> dict[str, object]:
     """Look at all open requests to erase again, and do what may be done now."""
     with place_of(at).writing(clock) as log:
+        log.forgetting = forgetting
         return {"requests": run_queue(log, by=by, retention=retention, now=clock())}
 
 

@@ -30,7 +30,7 @@ from audit_log import sqlite
 from audit_log.checkpoint import Checkpoint, sign_checkpoint
 from audit_log.cosignature import CosignatureSigner
 from audit_log.errors import AuditError, LogRefused, LogUnavailable, VerificationError
-from audit_log.interfaces import Claims, Leadership, LogStore, Meta, Tiles
+from audit_log.interfaces import Claims, Leadership, LogStore, Meta, Query, Tiles
 from audit_log.keys import (
     create_log_key,
     create_master_key,
@@ -50,6 +50,10 @@ from audit_log.writer import Entry, Writer
 CHECKPOINT_EVERY_S = 1.0
 CLOCK_TOLERANCE_S = 5.0
 _LAST_CHECKPOINT_WAIT_S = 10.0
+_PAGE = 500
+
+Forgetting = Callable[[Sequence[str]], object]
+"""Deletes what is kept elsewhere about the records with these ids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +188,8 @@ class AuditLog:
         self._problem: str | None = None
         self._also: tuple[NoteSigner, ...] = ()
         self._claims: Claims | None = None
+        self.forgetting: Forgetting | None = None
+        """Called with the records of a subject that is about to be erased; what it raises stops the erasure."""
         self._publisher: Publisher | None = None
         self._publisher_thread: threading.Thread | None = None
         self._publisher_stop = threading.Event()
@@ -265,9 +271,20 @@ class AuditLog:
         crash in between is made good by the next ``open``, whose record names the keys alone. Whether erasing is
         allowed now (holds, retention) is the caller's to decide. Blocks.
         """
+        self._forget_elsewhere(tenant, subject)
         destroyed = self._store.destroy_subject(tenant or "", subject)
         self._record_erasure(destroyed, fields)
         return destroyed
+
+    def _forget_elsewhere(self, tenant: str | None, subject: str) -> None:
+        """Hand the ids of a subject's records on before nobody can tell whose they were."""
+        after = -1
+        while self.forgetting is not None:
+            page = self._store.search(Query(tenant=tenant, subject=subject), after, _PAGE)
+            if not page:
+                return
+            self.forgetting([found.row.id for found in page])
+            after = page[-1].index
 
     def counts(self) -> tuple[int, dict[str, int]]:
         """How many records this process stored so far, and how many of each type. Asks memory alone."""

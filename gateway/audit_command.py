@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,6 +24,7 @@ from gateway.home import Home
 from gateway.settings import Settings, SettingsError, load
 
 if TYPE_CHECKING:  # `dutybound filter check` must not wait for these
+    from audit_log.log import Forgetting
     from audit_log.place import Place
     from audit_log.retention import Retention
 
@@ -304,7 +306,8 @@ def erase_request(
 
     place, settings = _place(home, config)
     _confirm(yes, "Destroy the keys of everything kept about this subject for ever, as far as the law allows now?")
-    done = commands.erase(place, tenant, subject, _retention(settings), basis=basis, by=by)
+    with _forgetting(home) as forget:
+        done = commands.erase(place, tenant, subject, _retention(settings), basis=basis, by=by, forgetting=forget)
     _say_erasure(done, as_json)
 
 
@@ -322,7 +325,8 @@ def erase_run(
 
     place, settings = _place(home, config)
     _confirm(yes, "Destroy, for ever, what open requests ask for and nothing stands against any more?")
-    found = commands.erase_queue(place, _retention(settings), by=by)
+    with _forgetting(home) as forget:
+        found = commands.erase_queue(place, _retention(settings), by=by, forgetting=forget)
     if as_json:
         print_json(found)
         return
@@ -596,6 +600,23 @@ def _confirm(yes: bool, question: str) -> None:
     if not sys.stdin.isatty():
         raise SettingsError("this cannot be undone and nobody can be asked here; give --yes")
     typer.confirm(question, abort=True)
+
+
+@contextmanager
+def _forgetting(home: Path) -> Iterator[Forgetting | None]:
+    """Deletes fingerprints of erased records, where the data folder keeps any. A running server sees it at once."""
+    from gateway.copies import forget_in
+    from gateway.fingerprints import FingerprintStore
+
+    path = Home.open(home).fingerprints
+    if not path.is_file():
+        yield None
+        return
+    store = FingerprintStore(path)
+    try:
+        yield lambda record_ids: forget_in(store, record_ids)
+    finally:
+        store.close()
 
 
 def _named(by: str) -> str:

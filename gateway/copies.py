@@ -123,8 +123,11 @@ class Copies:
         }
 
     def forget(self, record_ids: Sequence[str]) -> int:
-        """Delete what is kept of these records, as an erasure asks; gives how much there was. It blocks."""
-        return self._store.forget(record_ids)
+        """Delete what is kept of these records, as an erasure asks; gives how much there was. It blocks.
+
+        Raises `OSError` where the store is away: an erasure that forgets only in part is tried again.
+        """
+        return forget_in(self._store, record_ids)
 
     def forget_before(self, time_s: float) -> int:
         """Delete what went out before a time, in seconds since the epoch; gives how much there was. It blocks."""
@@ -181,6 +184,14 @@ class Copies:
             return
         for work, kept in zip(works, made, strict=True):
             self._count(work.medium, KEPT if kept.prints or kept.payload else NOTHING)
+
+
+def forget_in(store: FingerprintStore, record_ids: Sequence[str]) -> int:
+    """What `Copies.forget` does, for a command that has the store alone."""
+    try:
+        return store.forget(record_ids)
+    except sqlite3.Error as error:
+        raise OSError(f"fingerprints could not be deleted ({type(error).__name__})") from None
 
 
 @contextmanager

@@ -208,6 +208,7 @@ class House:
             max_pending=settings.audit.max_pending,
             boot={"version": __version__, "config": self._config_facts()},
         )
+        self.log.forgetting = self.copies.forget if self.copies is not None else None
         self.recorder = Recorder(
             self.log, self.incidents, policy, settings.audit.bodies, clock, self.meters, settings.audit.sample_bp
         )

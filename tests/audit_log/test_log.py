@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -286,6 +286,29 @@ def test_bodies_can_be_forgotten_and_leaves_stay_proven(home: Path) -> None:
     assert (keys, "request") == (erasure["keys"], erasure["basis"])
     assert "p_me" not in json.dumps(leaves_of(home))
     assert verify_home(home).ok
+
+
+def test_an_erasure_tells_others_whose_records_go(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Page by page, before the names are gone; where they cannot forget, nothing is erased, so it is tried again."""
+    monkeypatch.setattr("audit_log.log._PAGE", 2)
+    log = AuditLog.open(home, writer="gw")
+    mine = [Entry({"id": new_record_id(), "type": "exchange", "tenant": "t"}, "p", b"text") for _ in range(5)]
+    for entry in [*mine, Entry({"id": new_record_id(), "type": "exchange", "tenant": "t"}, "q", b"text")]:
+        log.append_blocking(entry)
+
+    def refuse(record_ids: Sequence[str]) -> None:
+        raise OSError("away")
+
+    log.forgetting = refuse
+    with pytest.raises(OSError, match="away"):
+        log.erase_subject("t", "p", {})
+    assert len(log.search(subject="p").rows) == 5
+    told: list[str] = []
+    log.forgetting = told.extend
+    log.erase_subject("t", "p", {})
+    assert told == [entry.fields["id"] for entry in mine]
+    assert log.search(subject="p").rows == ()
+    log.close()
 
 
 def test_an_erasure_in_another_process_is_seen_before_the_next_body(home: Path) -> None:

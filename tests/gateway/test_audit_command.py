@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 from audit_log import AuditLog, Entry, new_record_id, verify_bundle
 from gateway import audit_command
 from gateway.cli import app
+from gateway.fingerprints import FingerprintStore, Kept
 from gateway.home import Home
 
 runner = CliRunner()
@@ -106,8 +107,12 @@ def test_an_erasure_asks_first_and_waits_for_a_hold(home: Path) -> None:
     size = len(records(home))
     assert "--yes" in run(home, "erase", "request", "p0", "--tenant", "t", *BY, status=2).output
     assert len(records(home)) == size
+    kept = FingerprintStore(Home.open(home).fingerprints)
+    kept.keep([Kept(records(home)[1]["id"], 1.0, payload=b"payload")])
     done = said(home, "erase", "request", "p0", "--tenant", "t", "--yes", *BY)
     assert (done["state"], done["bodies"]) == ("done", 1)
+    assert kept.records_of(b"payload") == ()
+    kept.close()
     hold = said(home, "hold", "place", "--reason", "case-1", "--by", "a", "--role", "x", "--subject", "p1")["id"]
     assert "hold" in run(home, "erase", "request", "p1", "--tenant", "t", "--yes", *BY).stdout
     said(home, "hold", "lift", hold, "--by", "b", "--role", "y")
