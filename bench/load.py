@@ -21,6 +21,7 @@ import json
 import re
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -51,7 +52,7 @@ def rendered(request: workload.Request, port: int) -> bytes:
     return head.encode() + request.body
 
 
-class _Client(asyncio.Protocol):
+class _Client(ABC, asyncio.Protocol):
     """One connection that knows when a response begins, goes on and ends."""
 
     def __init__(self) -> None:
@@ -76,8 +77,9 @@ class _Client(asyncio.Protocol):
             self.failed += 1
             self.ended.set_result(None)
 
+    @abstractmethod
     def begin(self) -> None:
-        raise NotImplementedError
+        """Send the first request."""
 
     def end(self) -> None:
         """The work of this connection is done."""

@@ -12,6 +12,7 @@ A stream has no words inside it for an answer that was stopped, so such a stream
 from __future__ import annotations
 
 import base64
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -33,7 +34,7 @@ _DONE = b"[DONE]"
 _NOWHERE = Lane(0, Channel.OTHER)
 
 
-class _EventsReader:
+class _EventsReader(ABC):
     """What the streams of pictures and of sounds share: events of one JSON object each, with a type."""
 
     def __init__(self, event_bytes: int) -> None:
@@ -60,9 +61,9 @@ class _EventsReader:
             self._end(events)
         return events
 
+    @abstractmethod
     def document(self, frame: Frame, kind: str) -> Iterator[Event]:
         """The events of one document of the type `kind`."""
-        raise NotImplementedError
 
     def is_kept(self, frame: Frame) -> bool:
         """Whether a document without any text or medium goes out."""
